@@ -1,0 +1,47 @@
+"""markai: mark what generative models make, prove it later.
+
+>>> import markai, numpy
+>>> key = markai.Key.generate()
+>>> picture = numpy.random.default_rng(1).integers(60, 200, (512, 512, 3), dtype=numpy.uint8)
+>>> marked = markai.embed(picture, key, payload=b"acme:42")
+>>> markai.detect(marked, key).payload
+b'acme:42'
+
+The names below are loaded when they are first used, so that ``import markai`` costs a few milliseconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markai.api import detect, embed
+    from markai.detection import Detection, Geometry
+    from markai.errors import MarkaiError, NotDetected
+    from markai.keys import Key, KeyRing
+
+__version__ = "0.1.0"
+
+__all__ = ["Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "detect", "embed"]
+
+_HOME = {
+    "Detection": "detection",
+    "Geometry": "detection",
+    "Key": "keys",
+    "KeyRing": "keys",
+    "MarkaiError": "errors",
+    "NotDetected": "errors",
+    "detect": "api",
+    "embed": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'markai' has no attribute {name!r}")
+    value = getattr(import_module(f"markai.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,58 @@
+"""Every error that markai raises on purpose.
+
+MarkaiError
+  x ImageError(ValueError)           the picture cannot be read, or is not one of the accepted kinds
+    + CapacityError                  the picture is sound but cannot carry the mark that was asked for
+  x PayloadError(ValueError)         the payload is too long or not bytes
+  x KeyFileError(ValueError)         a key is damaged, too short or of an unknown version
+  x MethodError(ValueError)          there is no such watermark method, or it does not apply here
+  x OutputError(OSError)             the result could not be written; nothing was left behind
+  x MissingExtraError(ImportError)   an optional package is needed; the message holds the pip line
+  x NotDetected(LookupError)         only from Detection.require(): no mark was found
+
+A message says what is wrong, then what to do about it.
+"""
+
+
+class MarkaiError(Exception):
+    """Base of every error that markai raises on purpose."""
+
+
+class ImageError(MarkaiError, ValueError):
+    """The picture cannot be read, or is not one of the accepted kinds."""
+
+
+class CapacityError(ImageError):
+    """The picture is sound but cannot carry the mark that was asked for."""
+
+
+class PayloadError(MarkaiError, ValueError):
+    """The payload is longer than 16 bytes, or not bytes."""
+
+
+class KeyFileError(MarkaiError, ValueError):
+    """A key is damaged, too short, readable by others, or of an unknown version."""
+
+
+class MethodError(MarkaiError, ValueError):
+    """There is no such watermark method, or it does not apply to this input."""
+
+
+class OutputError(MarkaiError, OSError):
+    """The result could not be written; nothing half-written was left behind."""
+
+
+class MissingExtraError(MarkaiError, ImportError):
+    """An optional package is needed for this.
+
+    >>> str(MissingExtraError.naming("opencv-python-headless", "deep", "16-bit colour PNG files"))
+    "16-bit colour PNG files need opencv-python-headless: pip install 'markai[deep]'"
+    """
+
+    @classmethod
+    def naming(cls, package: str, extra: str, purpose: str) -> "MissingExtraError":
+        return cls(f"{purpose} need {package}: pip install 'markai[{extra}]'")
+
+
+class NotDetected(MarkaiError, LookupError):
+    """Raised by ``Detection.require()`` when no mark was found."""
