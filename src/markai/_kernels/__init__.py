@@ -1,0 +1,32 @@
+"""The hot loops: compiled, or in NumPy with ``MARKAI_KERNELS=reference`` (the oracle that the tests compare with).
+
+There is no silent fallback: a package without its compiled half is broken and says so.
+"""
+
+import os
+
+if os.environ.get("MARKAI_KERNELS") == "reference":
+    from markai._kernels.polar_reference import polar_encode, polar_list_decode
+    from markai._kernels.reference import add_cells, cell_means, cell_means_and_spread, pull, smooth, whiten
+else:
+    from markai._kernels._native import (
+        add_cells,
+        cell_means,
+        cell_means_and_spread,
+        polar_encode,
+        polar_list_decode,
+        pull,
+        smooth,
+        whiten,
+    )
+
+__all__ = [
+    "add_cells",
+    "cell_means",
+    "cell_means_and_spread",
+    "polar_encode",
+    "polar_list_decode",
+    "pull",
+    "smooth",
+    "whiten",
+]
