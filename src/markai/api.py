@@ -1,0 +1,106 @@
+"""``markai.embed`` and ``markai.detect``: every kind of picture in, the same kind out."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from markai import image as pictures
+from markai import watermarks
+from markai.detection import Detection
+from markai.errors import CapacityError, MethodError, PayloadError
+from markai.keys import Key, KeyRing
+from markai.stats import corrected
+
+DEFAULT_METHOD = "dwt-dct"
+STRENGTHS = (0.1, 4.0)
+
+
+def embed(
+    image: Any, key: Key, payload: bytes | Sequence[bytes] = b"", method: str = DEFAULT_METHOD, strength: float = 1.0
+) -> Any:
+    """Return the picture with an invisible mark that carries ``payload``; the input is never changed.
+
+    ``image`` is a PIL image, an array (HxW, HxWx3, HxWx4; uint8, uint16 or float in [0, 1]; RGB), a torch tensor (CHW or
+    NCHW), or the bytes of an encoded file; the same type, shape, dtype and mode come back, with alpha, ICC profile, EXIF
+    and bit depth kept. A list, or a leading batch axis, gives as many results; ``payload`` is then one for all, or one per
+    item. ``payload`` is 0 to 16 bytes, empty for presence only; ``strength`` scales the mark (0.1 to 4).
+
+    >>> import numpy
+    >>> key, picture = Key(bytes(32)), numpy.full((300, 400, 3), 128, numpy.uint8)
+    >>> marked = embed(picture, key, payload=b"acme:42")
+    >>> marked.shape, marked.dtype, detect(marked, key).payload
+    ((300, 400, 3), dtype('uint8'), b'acme:42')
+
+    Raises:
+        ImageError: if the picture cannot be read.
+        CapacityError: if it cannot carry the mark; it is never returned unmarked.
+        PayloadError: if a payload is not bytes, longer than 16, or there is not one per item.
+        MethodError: if there is no such method, or the strength is out of range.
+    """
+    if not STRENGTHS[0] <= strength <= STRENGTHS[1]:
+        raise MethodError(f"strength {strength} is out of range - choose {STRENGTHS[0]} to {STRENGTHS[1]}, 1 is the default")
+    batch = pictures.split_batch(image)
+    if batch is None:
+        if not isinstance(payload, bytes):
+            raise PayloadError(f"a payload is bytes, not {type(payload).__name__} - encode text with .encode()")
+        return _embed_one(image, key, payload, method, strength)
+    items, join = batch
+    payloads = [payload] * len(items) if isinstance(payload, bytes) else list(payload)
+    if len(payloads) != len(items):
+        raise PayloadError(f"{len(items)} pictures but {len(payloads)} payloads - give one, or one per picture")
+    return join([_embed_one(item, key, each, method, strength) for item, each in zip(items, payloads, strict=True)])
+
+
+def detect(image: Any, key: Key | KeyRing, fpr: float = 1e-6, method: str | None = None) -> Any:
+    """Return a :class:`Detection` that says whether a mark of ``key`` is there, and what it carries.
+
+    ``image`` is anything that :func:`embed` takes, or a path (``pathlib.Path``); a batch gives a list. ``fpr`` is the
+    false-positive rate that the answer keeps: ``found.detected`` is ``found.p_value <= fpr``, over the secret key and after
+    correction for everything tried. ``method=None`` tries every installed method.
+
+    >>> import numpy
+    >>> found = detect(numpy.zeros((300, 300), numpy.uint8), Key(bytes(32)))
+    >>> bool(found), found.payload
+    (False, None)
+
+    Raises:
+        ImageError: if the picture cannot be read.
+        MethodError: if there is no such method, or the rate is not between 0 and 1.
+    """
+    if not 0 < fpr < 1:
+        raise MethodError(f"fpr {fpr} is not a rate - choose a number between 0 and 1, such as 1e-6")
+    if isinstance(image, str):
+        raise MethodError("a str is taken as text - for a file pass pathlib.Path(...) or its bytes")
+    batch = None if isinstance(image, os.PathLike) else pictures.split_batch(image)
+    if batch is not None:
+        return [_detect_one(item, KeyRing.of(key), fpr, method) for item in batch[0]]
+    return _detect_one(image, KeyRing.of(key), fpr, method)
+
+
+def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: float) -> Any:
+    mark = watermarks.load(method)
+    picture = pictures.open_picture(image)
+    result = picture.rebuild(mark.embed(picture.pixels, key, payload, strength, picture.alpha))
+    if picture.lossy and mark.detect(pictures.open_picture(result).pixels, key).payload != payload:
+        raise CapacityError(
+            "the mark does not survive being written back in this format and quality - use a lossless format, a higher "
+            "quality, or a greater strength"
+        )
+    return result
+
+
+def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None) -> Detection:
+    pixels = pictures.open_picture(image, read_only=True).pixels
+    tried = [
+        watermarks.load(name).detect(pixels, key, fpr) for key in ring for name in ([method] if method else watermarks.names())
+    ]
+    best = min(tried, key=lambda found: (found.payload is None, found.log10_p_value))
+    return _for_all(best, len(tried), sum(found.tests for found in tried))
+
+
+def _for_all(found: Detection, looks: int, tests: int) -> Detection:
+    """Correct the best of several detections for having looked that often."""
+    from dataclasses import replace
+
+    corrected_p = replace(found, log10_p_value=corrected(found.log10_p_value, looks), tests=tests)
+    return corrected_p if corrected_p.detected else replace(corrected_p, payload=None, method=None, geometry=None)

@@ -1,0 +1,145 @@
+"""Reading the tile: from a plane of cell means to where the mark is, its p-value and its soft bits.
+
+The statistic is bench theory's T = sum x_i / sqrt(sum x_i^2) with keyed signs: whatever the picture, over the key,
+P(T >= t) is bounded by :func:`markai.stats.log10_rademacher_tail`. Everything done to the picture before the signs
+enter (whitening, folding, levelling, clipping) depends on the picture only, so the bound holds for any of it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markai._kernels import whiten
+from markai.payload import CODE_BITS
+from markai.watermarks.carriers import (
+    FX,
+    FY,
+    GROUPS,
+    NONCES,
+    POINTS,
+    RING,
+    RINGS,
+    TILE,
+    Carriers,
+    Complex,
+    phase,
+)
+
+FINE = 2                        # positions per cell along each axis: half a cell off costs at most 7 % of the pilots
+GRID = TILE * FINE
+POSITIONS = GRID * GRID * NONCES  # hypotheses that one search over the tile tries
+MAGNITUDE_LIMIT = 2.5           # of its ring's median scale: one loud line of the host must not outvote the rest
+LEAST_EFFECTIVE = 100.0         # effective pilots below which there is too little signal to speak
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """One place where the pilots agree: the statistic T, the tile's shift (y, x) in cells, the groups' signs."""
+
+    score: float
+    shift: tuple[float, float]
+    signs: NDArray[np.float32]
+    agreement: NDArray[np.float32]  # (GROUPS,) each group's own sum, in the units of ``score``
+
+
+def fold(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sum a plane over its repetitions of the tile: (h, w) to (TILE, TILE)."""
+    h, w = plane.shape
+    padded = np.zeros((-(-h // TILE) * TILE, -(-w // TILE) * TILE), np.float32)
+    padded[:h, :w] = plane
+    return padded.reshape(-1, TILE, padded.shape[1] // TILE, TILE).sum((0, 2), dtype=np.float32)
+
+
+def spectrum(plane: NDArray[np.float32]) -> Complex:
+    """Return the (POINTS,) lattice coefficients of a whitened plane."""
+    from scipy.fft import rfft2
+
+    return np.asarray(rfft2(fold(plane))[FY, FX], np.complex64)
+
+
+def ring_scale(coefficients: Complex) -> NDArray[np.float32]:
+    """Return the (RINGS,) rms of the coefficients by ring, from medians so that a few loud lines do not count."""
+    power = np.abs(coefficients) ** 2
+    medians = [np.median(power[RING == ring]) for ring in range(RINGS)]
+    return np.sqrt(np.maximum(medians, 1e-20) / np.log(2)).astype(np.float32)
+
+
+def observe(plane: NDArray[np.float32]) -> Complex | None:
+    """Return the levelled (POINTS,) coefficients of a plane of cell means; None where there is next to no signal."""
+    raw = spectrum(whiten(plane))
+    level = raw / ring_scale(raw)[RING]
+    size = np.abs(level)
+    power = np.minimum(size, MAGNITUDE_LIMIT) ** 2
+    if float(np.abs(raw).max()) < 1e-3 or float(power.sum() ** 2) < LEAST_EFFECTIVE * float((power**2).sum()):
+        return None
+    return np.asarray(level * np.minimum(1, MAGNITUDE_LIMIT / np.maximum(size, 1e-9)), np.complex64)
+
+
+def find_peaks(seen: Complex, carriers: Carriers, count: int) -> list[Peak]:
+    """Search all POSITIONS of the tile and return the ``count`` best peaks, best first.
+
+    At each shift every group's correlation is one value of an inverse FFT; taking its size is trying both signs, so all
+    2^GROUPS nonces are searched at the cost of GROUPS transforms.
+    """
+    from scipy.fft import irfft2
+
+    pilots, groups = carriers.pilots, carriers.groups
+    aligned = seen[pilots] * carriers.pilot_phase.conj()
+    grid = np.zeros((GROUPS, GRID, GRID // 2 + 1), np.complex64)
+    grid[groups, FY[pilots] % GRID, FX[pilots]] = aligned
+    unit = GRID * GRID / 2 * np.sqrt(2 / float((np.abs(aligned) ** 2).sum()))
+    sums = irfft2(grid, overwrite_x=True)
+    score = np.abs(sums).sum(0)
+    peaks = []
+    for _ in range(count):
+        y, x = np.unravel_index(int(score.argmax()), score.shape)
+        each = sums[:, y, x] * unit
+        shift = _refine(aligned, carriers, np.sign(each), (y / FINE, x / FINE))
+        peaks.append(Peak(float(score[y, x] * unit), shift, np.sign(each), each))
+        near = np.arange(-FINE, FINE + 1)
+        score[np.ix_((y + near) % GRID, (x + near) % GRID)] = 0
+    return peaks
+
+
+def _refine(
+    aligned: Complex, carriers: Carriers, signs: NDArray[np.float32], shift: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the shift to an eighth of a cell: the pilots summed over a fine grid around the peak."""
+    pilots = carriers.pilots
+    around = np.arange(-4, 5) / 8
+    waves = aligned * signs[carriers.groups] * phase(pilots, shift)
+    across_y = np.exp(2j * np.pi / TILE * np.outer(around, FY[pilots]))
+    across_x = np.exp(2j * np.pi / TILE * np.outer(around, FX[pilots]))
+    total = ((across_y * waves) @ across_x.T).real
+    i, j = np.unravel_index(int(total.argmax()), total.shape)
+    return float((shift[0] + around[i]) % TILE), float((shift[1] + around[j]) % TILE)
+
+
+def soft_bits(seen: Complex, carriers: Carriers, peak: Peak) -> NDArray[np.float32]:
+    """Return the (CODE_BITS,) log-likelihood ratios at a peak, positive for bit 0.
+
+    The pilots measure how much of the mark is left in each ring (a channel estimate); a data coefficient counts by that
+    gain over the noise of its ring.
+    """
+    upright = seen * phase(slice(None), peak.shift)
+    pilots = carriers.pilots
+    agreement = (upright[pilots] * carriers.pilot_phase.conj()).real * peak.signs[carriers.groups]
+    total = np.bincount(RING[pilots], agreement, RINGS)
+    number = np.bincount(RING[pilots], minlength=RINGS)
+    gain = _smoothed(total) / np.maximum(_smoothed(number), 1)
+    known = int(RING[pilots].max()) + 1
+    gain[known:] = gain[known - 1] * 0.9 ** np.arange(1, RINGS - known + 1)
+    gain = np.maximum(gain, 0.02)
+    power = np.bincount(RING, np.abs(seen) ** 2, RINGS) / np.bincount(RING, minlength=RINGS)
+    weight = 2 * gain / np.maximum(power - gain**2, 0.05 * power)
+    parts = np.stack([upright.real, upright.imag], axis=1) * carriers.direction * (2 * weight[RING])[:, None]
+    return np.bincount(carriers.symbol.ravel(), parts.ravel(), CODE_BITS + GROUPS)[:CODE_BITS].astype(np.float32)
+
+
+def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    padded = np.pad(np.asarray(values, np.float64), 1, mode="edge")
+    return padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4
+
+
+assert len(RING) == POINTS
