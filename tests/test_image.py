@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
@@ -83,6 +83,7 @@ arrays = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(arrays, st.data())
 def test_array_identity_is_exact_and_never_aliases(array, data):
     steps = [data.draw(st.sampled_from([1, -1, 2])) for _ in range(2)]
@@ -108,6 +109,7 @@ def test_array_identity_is_exact_and_never_aliases(array, data):
     np.testing.assert_array_equal(array, before)
 
 
+@settings(deadline=None)
 @given(arrays)
 def test_array_carries_changed_pixels_and_keeps_alpha(array):
     picture = open_picture(array)

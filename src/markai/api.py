@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from markai import image as pictures
@@ -16,14 +17,18 @@ STRENGTHS = (0.1, 4.0)
 
 
 def embed(
-    image: Any, key: Key, payload: bytes | Sequence[bytes] = b"", method: str = DEFAULT_METHOD, strength: float = 1.0
+    image: Any,
+    key: Key,
+    payload: bytes | Sequence[bytes] = b"",
+    method: str = DEFAULT_METHOD,
+    strength: float = 1.0,
 ) -> Any:
     """Return the picture with an invisible mark that carries ``payload``; the input is never changed.
 
-    ``image`` is a PIL image, an array (HxW, HxWx3, HxWx4; uint8, uint16 or float in [0, 1]; RGB), a torch tensor (CHW or
-    NCHW), or the bytes of an encoded file; the same type, shape, dtype and mode come back, with alpha, ICC profile, EXIF
-    and bit depth kept. A list, or a leading batch axis, gives as many results; ``payload`` is then one for all, or one per
-    item. ``payload`` is 0 to 16 bytes, empty for presence only; ``strength`` scales the mark (0.1 to 4).
+    ``image`` is a PIL image, an array (HxW, HxWx3, HxWx4; uint8, uint16 or float in [0, 1]; RGB), a torch tensor (CHW
+    or NCHW), or the bytes of an encoded file; the same type, shape, dtype and mode come back, with alpha, ICC profile,
+    EXIF and bit depth kept. A list, or a leading batch axis, gives as many results; ``payload`` is then one for all,
+    or one per item. ``payload`` is 0 to 16 bytes, empty for presence only; ``strength`` scales the mark (0.1 to 4).
 
     >>> import numpy
     >>> key, picture = Key(bytes(32)), numpy.full((300, 400, 3), 128, numpy.uint8)
@@ -38,7 +43,9 @@ def embed(
         MethodError: if there is no such method, or the strength is out of range.
     """
     if not STRENGTHS[0] <= strength <= STRENGTHS[1]:
-        raise MethodError(f"strength {strength} is out of range - choose {STRENGTHS[0]} to {STRENGTHS[1]}, 1 is the default")
+        raise MethodError(
+            f"strength {strength} is out of range - choose {STRENGTHS[0]} to {STRENGTHS[1]}, 1 is the default"
+        )
     batch = pictures.split_batch(image)
     if batch is None:
         if not isinstance(payload, bytes):
@@ -55,8 +62,8 @@ def detect(image: Any, key: Key | KeyRing, fpr: float = 1e-6, method: str | None
     """Return a :class:`Detection` that says whether a mark of ``key`` is there, and what it carries.
 
     ``image`` is anything that :func:`embed` takes, or a path (``pathlib.Path``); a batch gives a list. ``fpr`` is the
-    false-positive rate that the answer keeps: ``found.detected`` is ``found.p_value <= fpr``, over the secret key and after
-    correction for everything tried. ``method=None`` tries every installed method.
+    false-positive rate that the answer keeps: ``found.detected`` is ``found.p_value <= fpr``, over the secret key and
+    after correction for everything tried. ``method=None`` tries every installed method.
 
     >>> import numpy
     >>> found = detect(numpy.zeros((300, 300), numpy.uint8), Key(bytes(32)))
@@ -81,7 +88,7 @@ def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: floa
     mark = watermarks.load(method)
     picture = pictures.open_picture(image)
     result = picture.rebuild(mark.embed(picture.pixels, key, payload, strength, picture.alpha))
-    if picture.lossy and mark.detect(pictures.open_picture(result).pixels, key).payload != payload:
+    if picture.lossy and _detect_one(result, KeyRing([key]), 1e-6, method).payload != payload:
         raise CapacityError(
             "the mark does not survive being written back in this format and quality - use a lossless format, a higher "
             "quality, or a greater strength"
@@ -91,16 +98,16 @@ def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: floa
 
 def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None) -> Detection:
     pixels = pictures.open_picture(image, read_only=True).pixels
-    tried = [
-        watermarks.load(name).detect(pixels, key, fpr) for key in ring for name in ([method] if method else watermarks.names())
-    ]
+    tried: list[Detection] = []
+    for name in [method] if method else watermarks.names():
+        mark = watermarks.load(name)
+        look = mark.look(pixels)
+        tried += [mark.find(look, key, fpr) for key in ring]
     best = min(tried, key=lambda found: (found.payload is None, found.log10_p_value))
     return _for_all(best, len(tried), sum(found.tests for found in tried))
 
 
-def _for_all(found: Detection, looks: int, tests: int) -> Detection:
+def _for_all(best: Detection, looks: int, tests: int) -> Detection:
     """Correct the best of several detections for having looked that often."""
-    from dataclasses import replace
-
-    corrected_p = replace(found, log10_p_value=corrected(found.log10_p_value, looks), tests=tests)
-    return corrected_p if corrected_p.detected else replace(corrected_p, payload=None, method=None, geometry=None)
+    found = replace(best, log10_p_value=corrected(best.log10_p_value, looks), tests=tests)
+    return found if found.detected else replace(found, payload=None, method=None, key_id=None, geometry=None)

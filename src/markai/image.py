@@ -84,9 +84,7 @@ class Picture:
         """
         if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
             expected, given = f"{self.pixels.dtype} {self.pixels.shape}", f"{pixels.dtype} {pixels.shape}"
-            raise ImageError(
-                f"the pixels are {given}, the picture is {expected} - pass the same shape and dtype"
-            )
+            raise ImageError(f"the pixels are {given}, the picture is {expected} - pass the same shape and dtype")
         return self._rebuild(pixels)
 
 
@@ -278,10 +276,11 @@ def _open_file(data: bytes, read_only: bool) -> Picture:
     else:
         stored = _from_channels(file.raster)
     stored = _with_color_key(stored, file.color_key)
+    write = file.write  # and not the file itself, which would keep a second copy of the pixels
 
     def rebuild(pixels: Array) -> bytes:
         with codec("the picture cannot be written into a file like its own", "convert it to PNG first"):
-            return file.write(stored.rebuild(pixels))
+            return write(stored.rebuild(pixels))
 
     lossy = stored.lossy or file.lossy
     return _upright(Picture(stored.pixels, stored.alpha, lossy, rebuild), file.orientation)
@@ -393,18 +392,14 @@ def _open_int32(image: Image.Image) -> Picture:
             f"this one runs from {values.min()} to {values.max()} - scale it to 16 bits first"
         )
     inner = _from_channels(values.astype(np.uint16))
-    return Picture(
-        inner.pixels, None, False, lambda pixels: Image.fromarray(inner.rebuild(pixels).astype(np.int32))
-    )
+    return Picture(inner.pixels, None, False, lambda pixels: Image.fromarray(inner.rebuild(pixels).astype(np.int32)))
 
 
 def _open_lab(image: Image.Image) -> Picture:
     """Open the lightness of Lab as gray; a and b stay."""
     lightness, a, b = image.split()
     inner = _open_raster(lightness, False)
-    return Picture(
-        inner.pixels, None, False, lambda pixels: Image.merge("LAB", (inner.rebuild(pixels), a, b))
-    )
+    return Picture(inner.pixels, None, False, lambda pixels: Image.merge("LAB", (inner.rebuild(pixels), a, b)))
 
 
 def _open_rgbx(image: Image.Image) -> Picture:

@@ -44,6 +44,11 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
+def png_is_whole(chunk: bytes) -> bool:
+    """Say whether a chunk has all its bytes and the right checksum."""
+    return len(chunk) >= 12 and chunk == png_chunk(chunk[4:8], chunk[8:-4])
+
+
 def png_metadata(data: bytes) -> bytes:
     """Return the ancillary chunks that still hold after the pixels changed, as they stand.
 
@@ -57,7 +62,7 @@ def png_metadata(data: bytes) -> bytes:
         if kind[:1].islower()
         and (kind[3:].islower() or kind in PNG_COLOR_CHUNKS)
         and kind != b"tRNS"  # follows from the pixels
-        and chunk == png_chunk(kind, chunk[8:-4])
+        and png_is_whole(chunk)
     )
 
 
@@ -114,8 +119,8 @@ def jpeg_transplant(encoded: bytes, original: bytes) -> bytes:
 
 
 def jpeg_views(data: bytes) -> int:
-    """Return how many equal views of a scene (stereo, panorama) an MPO file holds; 0 for any other file."""
-    return sum(kind == MPF_VIEW for kind, _ in _mpf_pictures(data))
+    """Return how many equal views of a scene (stereo, panorama) an MPO file holds; 1 for any other file."""
+    return 1 + sum(kind == MPF_VIEW for kind, _ in _mpf_pictures(data))
 
 
 def _jfif(data: bytes) -> bytes:
@@ -214,9 +219,7 @@ def avif_details(data: bytes) -> AvifDetails:
     planes = next((flag for flag in flags if not flag & 0x10), 0x0C)  # 0x10 is monochrome: alpha, or gray
     refusal = None
     if any(flag & 0x40 for flag in flags):
-        refusal = (
-            "the AVIF file has more than 8 bits per channel, which would be lost - export it as 16-bit PNG"
-        )
+        refusal = "the AVIF file has more than 8 bits per channel, which would be lost - export it as 16-bit PNG"
     elif b"tmap" in meta:
         refusal = "the AVIF file has an HDR gain map, which would be lost - export it without"
     color = re.search(rb"colrnclx(.{4})", meta, re.DOTALL)

@@ -39,6 +39,7 @@ from markai.image_containers import (
     jpeg_views,
     png_chunk,
     png_chunks,
+    png_is_whole,
     png_metadata,
     webp_is_lossless,
 )
@@ -58,9 +59,7 @@ FORMATS = {
     "PPM": re.compile(rb"P[1-6Ff]\s"),
     "GIF": re.compile(rb"GIF8[79]a"),
     "JPEG2000": re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
-    "TGA": re.compile(
-        rb".(?:\0[\x02\x03\x0a\x0b]|\x01[\x01\x09]).{13}[\x08\x10\x18\x20][\x00-\x3f]", re.DOTALL
-    ),
+    "TGA": re.compile(rb".(?:\0[\x02\x03\x0a\x0b]|\x01[\x01\x09]).{13}[\x08\x10\x18\x20][\x00-\x3f]", re.DOTALL),
 }
 # The classes themselves: Image.open() would refuse 16k x 16k and would open the second picture of an MPO.
 PLUGINS = {
@@ -146,9 +145,7 @@ def check_size(width: int, height: int) -> None:
     if width < 1 or height < 1:
         raise ImageError(f"a picture of {width}x{height} holds no pixels - pass at least one")
     if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{width}x{height} is more than {MAX_PIXELS:,} pixels - scale it down or cut it in tiles"
-        )
+        raise ImageError(f"{width}x{height} is more than {MAX_PIXELS:,} pixels - scale it down or cut it in tiles")
 
 
 @contextmanager
@@ -227,9 +224,7 @@ def _refusal(name: str, image: Any) -> str | None:
     if frames > 1:
         return _frames_refusal(name, frames)
     if image.mode not in WRITABLE[name]:
-        return (
-            f"a {name} file of mode {image.mode} cannot be written back as it was - convert it to PNG first"
-        )
+        return f"a {name} file of mode {image.mode} cannot be written back as it was - convert it to PNG first"
     return None
 
 
@@ -265,6 +260,8 @@ def _read_png(data: bytes) -> PictureFile:
     chunks = list(png_chunks(data))
     needed = [chunk for kind, chunk in chunks if kind[:1].isupper() or kind in (b"tRNS", b"eXIf")]
     image = _open("PNG", data[:8] + b"".join(needed))
+    if not all(png_is_whole(chunk) for chunk in needed):  # Pillow does not check the pixels' own checksums
+        raise ValueError("a checksum does not fit")
     depth, color = data[24:26]
     found = dict(chunks)
     frames = int.from_bytes(found.get(b"acTL", b"")[8:12], "big")
@@ -322,6 +319,8 @@ def _read_jpeg(data: bytes) -> PictureFile:
     # The encoder has one table for luma and one for chroma: where Cb and Cr differ, the finer of each entry.
     chroma = [min(pair) for pair in zip(*tables[1:3], strict=True)] if image.mode == "RGB" else tables[0]
     sampling = import_module("PIL.JpegImagePlugin").get_sampling(image)
+    # Pillow encodes progressive files into a buffer of 2 bytes per pixel, and fails where that is too small.
+    roomy = len(data) < max(32_768, 1.5 * image.width * image.height)
     plain_rgb = image.info.get("adobe_transform") == 0 or bytes(layer[0] for layer in image.layer) == b"RGB"
     return _finish(
         "JPEG",
@@ -332,7 +331,7 @@ def _read_jpeg(data: bytes) -> PictureFile:
         qtables=[tables[0]] if chroma == tables[0] else [tables[0], chroma],
         # What Pillow cannot write (4:4:0, 4:1:1) becomes 4:4:4, which loses nothing.
         subsampling=0 if sampling < 0 and image.mode == "RGB" else sampling,
-        progressive=bool(image.info.get("progressive")),
+        progressive=roomy and bool(image.info.get("progressive")),
         keep_rgb=plain_rgb and image.mode == "RGB",
     )
 
@@ -379,9 +378,7 @@ def _read_plain(data: bytes, name: str, kept: tuple[str, ...] = ()) -> PictureFi
     image = _open(name, data)
     refusal = None
     if name == "PPM" and image.mode == "RGB" and _ppm_maximum(data) > 255:
-        refusal = (
-            "a PPM file with more than 8 bits per channel cannot be kept - convert it to a 16-bit PNG first"
-        )
+        refusal = "a PPM file with more than 8 bits per channel cannot be kept - convert it to a 16-bit PNG first"
     key = image.info.get("transparency") if image.mode == "L" else None
     return _finish(name, image, refusal=refusal, color_key=key, transparency=key, **_info(image, *kept))
 
@@ -406,9 +403,7 @@ def _read_tiff(data: bytes) -> PictureFile:
         data = image_tiff.without_orientation(data)
     tags = image_tiff.descriptive_tags(image)
     patch = partial(image_tiff.with_tags, tags=tags)
-    file = _finish(
-        "TIFF", _open("TIFF", data), patch=patch, refusal=refusal, **image_tiff.encoder_options(image)
-    )
+    file = _finish("TIFF", _open("TIFF", data), patch=patch, refusal=refusal, **image_tiff.encoder_options(image))
     if deep and not file.refusal:
         pixels = _decode_deep(data)
         file = replace(file, raster=pixels, write=lambda raster: patch(image_tiff.encode16(raster)))

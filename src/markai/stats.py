@@ -57,7 +57,10 @@ def log10_binomial_tail(successes: int, trials: int, probability: float = 0.5) -
         return 0.0
     k = np.arange(successes, trials + 1)
     log_choose = gammaln(trials + 1) - gammaln(k + 1) - gammaln(trials - k + 1)
-    return min(0.0, float(logsumexp(log_choose + k * math.log(probability) + (trials - k) * math.log1p(-probability))) / LN10)
+    return min(
+        0.0,
+        float(logsumexp(log_choose + k * math.log(probability) + (trials - k) * math.log1p(-probability))) / LN10,
+    )
 
 
 def corrected(log10_p: float, tests: int) -> float:

@@ -4,8 +4,9 @@ There is no silent fallback: a package without its compiled half is broken and s
 """
 
 import os
+from typing import TYPE_CHECKING
 
-if os.environ.get("MARKAI_KERNELS") == "reference":
+if not TYPE_CHECKING and os.environ.get("MARKAI_KERNELS") == "reference":
     from markai._kernels.polar_reference import polar_encode, polar_list_decode
     from markai._kernels.reference import add_cells, cell_means, cell_means_and_spread, pull, smooth, whiten
 else:

@@ -20,11 +20,11 @@ def _scale(dtype: np.dtype[np.generic]) -> float:
 
 def _cells(luma: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     h, w = luma.shape[0] // step, luma.shape[1] // step
-    return luma[: h * step, : w * step].reshape(h, step, w, step)
+    return np.asarray(luma[: h * step, : w * step].reshape(h, step, w, step))
 
 
 def cell_means_and_spread(pixels: NDArray[np.generic], step: int) -> tuple[Plane, Plane]:
-    """Mean and variance of the luma, in grey levels, in every whole ``step`` x ``step`` cell of (H, W, 1 or 3) pixels."""
+    """Mean and variance of the luma, in grey levels, in every ``step`` x ``step`` cell of (H, W, 1 or 3) pixels."""
     samples = np.asarray(pixels, np.float64)
     luma = samples[..., 0] if samples.shape[2] == 1 else samples @ LUMA
     cells = _cells(luma * _scale(pixels.dtype), step)
@@ -51,7 +51,8 @@ def add_cells(pixels: Pixels, cells: Plane, step: int) -> Pixels:
     total = pixels.astype(np.float64) + wide[..., None] / _scale(pixels.dtype)
     if pixels.dtype == np.float32:
         return np.clip(total, 0, 1).astype(np.float32)
-    return np.floor(np.clip(total, 0, np.iinfo(pixels.dtype).max) + 0.5).astype(pixels.dtype)
+    white = round(255 / _scale(pixels.dtype))
+    return np.floor(np.clip(total, 0, white) + 0.5).astype(pixels.dtype)
 
 
 def _high_pass(plane: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -81,8 +82,8 @@ def _overlap_add(spectra: NDArray[np.complex128], h: int, w: int) -> NDArray[np.
 def whiten(plane: Plane) -> Plane:
     """Level the host: high-pass, then overlapping 8x8 blocks with each DFT coefficient F times (|F|^2 + e)^(-5/8).
 
-    An exponent of -1/2 would keep only the sign (phase) of a coefficient, the classic limiter against the heavy tails of
-    pictures; a little more also favours blocks where the host is quiet (+15 % detection energy on the tuning pictures).
+    An exponent of -1/2 would keep only the sign (phase) of a coefficient, the classic limiter against the heavy tails
+    of pictures; a little more also favours blocks where the host is quiet (+15 % detection energy when tuned).
     """
     f = _blocks(_high_pass(plane.astype(np.float64)))
     levelled = f * (np.abs(f) ** 2 + FLOOR) ** -0.625
@@ -90,7 +91,7 @@ def whiten(plane: Plane) -> Plane:
 
 
 def pull(plane: Plane, target: Plane, stiffness: float) -> Plane:
-    """Gradient over the plane of <limited(plane), target>, limited() being whiten() with F / sqrt(|F|^2 + stiffness^2)."""
+    """Gradient over the plane of <limited(plane), target>; limited() is whiten() with F / sqrt(|F|^2 + stiffness^2)."""
     f, t = _blocks(_high_pass(plane.astype(np.float64))), _blocks(target.astype(np.float64))
     weight = (np.abs(f) ** 2 + stiffness**2) ** -0.5
     across = t - f * (t * f.conj()).real * weight**2

@@ -23,30 +23,42 @@ std::size_t mirrored(std::ptrdiff_t i, std::size_t n) {
     return std::size_t(std::clamp<std::ptrdiff_t>(i, 0, last));
 }
 
-// Eight-point DFT of eight arrays of `n` complex numbers, in place; with re and im exchanged it is 8 x the inverse.
-// re[k * stride + j] is sample k of transform j.
-MARKAI_CLONES void dft8(float* re, float* im, std::size_t stride, std::size_t n) {
-    for (std::size_t j = 0; j < n; ++j) {
-        float r[8], i[8];
-        for (std::size_t k = 0; k < 8; ++k) r[k] = re[k * stride + j], i[k] = im[k * stride + j];
-        const float a0r = r[0] + r[4], a0i = i[0] + i[4], a1r = r[0] - r[4], a1i = i[0] - i[4];
-        const float a2r = r[2] + r[6], a2i = i[2] + i[6], a3r = r[2] - r[6], a3i = i[2] - i[6];
-        const float a4r = r[1] + r[5], a4i = i[1] + i[5], a5r = r[1] - r[5], a5i = i[1] - i[5];
-        const float a6r = r[3] + r[7], a6i = i[3] + i[7], a7r = r[3] - r[7], a7i = i[3] - i[7];
-        const float b0r = a0r + a2r, b0i = a0i + a2i, b2r = a0r - a2r, b2i = a0i - a2i;
-        const float b1r = a1r + a3i, b1i = a1i - a3r, b3r = a1r - a3i, b3i = a1i + a3r;
-        const float c0r = a4r + a6r, c0i = a4i + a6i, c2r = a4r - a6r, c2i = a4i - a6i;
-        const float d1r = a5r + a7i, d1i = a5i - a7r, d3r = a5r - a7i, d3i = a5i + a7r;
-        const float c1r = (d1r + d1i) * kHalfRoot, c1i = (d1i - d1r) * kHalfRoot;   // times exp(-i pi/4)
-        const float c3r = (d3i - d3r) * kHalfRoot, c3i = (-d3r - d3i) * kHalfRoot;  // times exp(-3i pi/4)
-        re[j] = b0r + c0r, im[j] = b0i + c0i;
-        re[4 * stride + j] = b0r - c0r, im[4 * stride + j] = b0i - c0i;
-        re[2 * stride + j] = b2r + c2i, im[2 * stride + j] = b2i - c2r;
-        re[6 * stride + j] = b2r - c2i, im[6 * stride + j] = b2i + c2r;
-        re[stride + j] = b1r + c1r, im[stride + j] = b1i + c1i;
-        re[5 * stride + j] = b1r - c1r, im[5 * stride + j] = b1i - c1i;
-        re[3 * stride + j] = b3r + c3r, im[3 * stride + j] = b3i + c3i;
-        re[7 * stride + j] = b3r - c3r, im[7 * stride + j] = b3i - c3i;
+// Transforms run side by side in lanes; local arrays of lanes are what lets the compiler vectorise (nothing may alias).
+constexpr std::size_t kLanes = 16;
+
+constexpr std::size_t padded_to_lanes(std::size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+// Eight-point DFT of eight arrays of `stride` complex numbers (a multiple of kLanes), in place; with re and im exchanged
+// it is 8 x the inverse. re[k * stride + j] is sample k of transform j.
+MARKAI_CLONES void dft8(float* __restrict re, float* __restrict im, std::size_t stride) {
+    for (std::size_t at = 0; at < stride; at += kLanes) {
+        float r[8][kLanes], i[8][kLanes];
+        for (std::size_t k = 0; k < 8; ++k)
+            for (std::size_t j = 0; j < kLanes; ++j) {
+                r[k][j] = re[k * stride + at + j];
+                i[k][j] = im[k * stride + at + j];
+            }
+        for (std::size_t j = 0; j < kLanes; ++j) {
+            const float a0r = r[0][j] + r[4][j], a0i = i[0][j] + i[4][j], a1r = r[0][j] - r[4][j], a1i = i[0][j] - i[4][j];
+            const float a2r = r[2][j] + r[6][j], a2i = i[2][j] + i[6][j], a3r = r[2][j] - r[6][j], a3i = i[2][j] - i[6][j];
+            const float a4r = r[1][j] + r[5][j], a4i = i[1][j] + i[5][j], a5r = r[1][j] - r[5][j], a5i = i[1][j] - i[5][j];
+            const float a6r = r[3][j] + r[7][j], a6i = i[3][j] + i[7][j], a7r = r[3][j] - r[7][j], a7i = i[3][j] - i[7][j];
+            const float b0r = a0r + a2r, b0i = a0i + a2i, b2r = a0r - a2r, b2i = a0i - a2i;
+            const float b1r = a1r + a3i, b1i = a1i - a3r, b3r = a1r - a3i, b3i = a1i + a3r;
+            const float c0r = a4r + a6r, c0i = a4i + a6i, c2r = a4r - a6r, c2i = a4i - a6i;
+            const float d1r = a5r + a7i, d1i = a5i - a7r, d3r = a5r - a7i, d3i = a5i + a7r;
+            const float c1r = (d1r + d1i) * kHalfRoot, c1i = (d1i - d1r) * kHalfRoot;   // times exp(-i pi/4)
+            const float c3r = (d3i - d3r) * kHalfRoot, c3i = (-d3r - d3i) * kHalfRoot;  // times exp(-3i pi/4)
+            r[0][j] = b0r + c0r, i[0][j] = b0i + c0i, r[4][j] = b0r - c0r, i[4][j] = b0i - c0i;
+            r[1][j] = b1r + c1r, i[1][j] = b1i + c1i, r[5][j] = b1r - c1r, i[5][j] = b1i - c1i;
+            r[2][j] = b2r + c2i, i[2][j] = b2i - c2r, r[6][j] = b2r - c2i, i[6][j] = b2i + c2r;
+            r[3][j] = b3r + c3r, i[3][j] = b3i + c3i, r[7][j] = b3r - c3r, i[7][j] = b3i - c3i;
+        }
+        for (std::size_t k = 0; k < 8; ++k)
+            for (std::size_t j = 0; j < kLanes; ++j) {
+                re[k * stride + at + j] = r[k][j];
+                im[k * stride + at + j] = i[k][j];
+            }
     }
 }
 
@@ -101,34 +113,48 @@ Padded pad(const float* plane, std::size_t h, std::size_t w, bool filter) {
     return p;
 }
 
-// The spectra of one row of blocks: value (f, k) of block j at [(f * kBlock + k) * blocks + j].
+// The spectra of one row of blocks: value (f, k) of block j at [(f * kBlock + k) * stride + j].
 struct Spectra {
-    std::size_t width, blocks;
-    std::vector<float> re, im;              // spectra
-    std::vector<float> column_re, column_im;  // kBlock rows of `width`: after the vertical transform
+    std::size_t width, blocks, wide, stride;  // the last two are the first two padded to lanes
+    std::vector<float> re, im;                // spectra
+    std::vector<float> column_re, column_im;  // kBlock rows of `wide`: after the vertical transform
 
-    Spectra(std::size_t width_, std::size_t blocks_)
-        : width(width_), blocks(blocks_), re(kRows * kBlock * blocks_), im(re.size()),
-          column_re(kBlock * width_), column_im(column_re.size()) {}
+    explicit Spectra(const Padded& plane)
+        : width(plane.width), blocks(plane.block_columns()), wide(padded_to_lanes(width)), stride(padded_to_lanes(blocks)),
+          re(kRows * kBlock * stride), im(re.size()), column_re(kBlock * wide), column_im(column_re.size()) {}
 
     void analyse(const float* rows);
     void synthesise(float* rows);
 };
 
-void Spectra::analyse(const float* rows) {
+MARKAI_CLONES void scale_row(const float* row, float factor, std::size_t n, float* out) {
+    for (std::size_t x = 0; x < n; ++x) out[x] = row[x] * factor;
+}
+
+MARKAI_CLONES void add_scaled_row(const float* row, float factor, std::size_t n, float* out) {
+    for (std::size_t x = 0; x < n; ++x) out[x] += row[x] * factor;
+}
+
+MARKAI_CLONES void take_blocks(const float* columns, std::size_t blocks, std::size_t stride, float* out) {
     for (std::size_t k = 0; k < kBlock; ++k)
-        for (std::size_t x = 0; x < width; ++x) column_re[k * width + x] = rows[k * width + x] * kWindow[k];
+        for (std::size_t j = 0; j < blocks; ++j) out[k * stride + j] = columns[kHop * j + k] * kWindow[k];
+}
+
+MARKAI_CLONES void put_blocks(const float* in, std::size_t blocks, std::size_t stride, float* columns) {
+    for (std::size_t k = 0; k < kBlock; ++k)
+        for (std::size_t j = 0; j < blocks; ++j) columns[kHop * j + k] += in[k * stride + j] * kWindow[k];
+}
+
+void Spectra::analyse(const float* rows) {
+    for (std::size_t k = 0; k < kBlock; ++k) scale_row(rows + k * width, kWindow[k], width, &column_re[k * wide]);
     std::fill(column_im.begin(), column_im.end(), 0.0f);
-    dft8(column_re.data(), column_im.data(), width, width);
+    dft8(column_re.data(), column_im.data(), wide);
     for (std::size_t f = 0; f < kRows; ++f) {
-        float* out_re = &re[f * kBlock * blocks];
-        float* out_im = &im[f * kBlock * blocks];
-        for (std::size_t k = 0; k < kBlock; ++k)
-            for (std::size_t j = 0; j < blocks; ++j) {
-                out_re[k * blocks + j] = column_re[f * width + kHop * j + k] * kWindow[k];
-                out_im[k * blocks + j] = column_im[f * width + kHop * j + k] * kWindow[k];
-            }
-        dft8(out_re, out_im, blocks, blocks);
+        float* out_re = &re[f * kBlock * stride];
+        float* out_im = &im[f * kBlock * stride];
+        take_blocks(&column_re[f * wide], blocks, stride, out_re);
+        take_blocks(&column_im[f * wide], blocks, stride, out_im);
+        dft8(out_re, out_im, stride);
     }
 }
 
@@ -136,24 +162,20 @@ void Spectra::synthesise(float* rows) {
     std::fill(column_re.begin(), column_re.end(), 0.0f);
     std::fill(column_im.begin(), column_im.end(), 0.0f);
     for (std::size_t f = 0; f < kRows; ++f) {
-        float* in_re = &re[f * kBlock * blocks];
-        float* in_im = &im[f * kBlock * blocks];
-        dft8(in_im, in_re, blocks, blocks);
-        for (std::size_t k = 0; k < kBlock; ++k)
-            for (std::size_t j = 0; j < blocks; ++j) {
-                column_re[f * width + kHop * j + k] += in_re[k * blocks + j] * kWindow[k];
-                column_im[f * width + kHop * j + k] += in_im[k * blocks + j] * kWindow[k];
-            }
+        float* in_re = &re[f * kBlock * stride];
+        float* in_im = &im[f * kBlock * stride];
+        dft8(in_im, in_re, stride);
+        put_blocks(in_re, blocks, stride, &column_re[f * wide]);
+        put_blocks(in_im, blocks, stride, &column_im[f * wide]);
     }
-    for (std::size_t f = kRows; f < kBlock; ++f)  // a real block: the rest mirrors
-        for (std::size_t x = 0; x < width; ++x) {
-            column_re[f * width + x] = column_re[(kBlock - f) * width + x];
-            column_im[f * width + x] = -column_im[(kBlock - f) * width + x];
-        }
-    dft8(column_im.data(), column_re.data(), width, width);
+    for (std::size_t f = kRows; f < kBlock; ++f) {  // a real block: the rest mirrors
+        scale_row(&column_re[(kBlock - f) * wide], 1.0f, wide, &column_re[f * wide]);
+        scale_row(&column_im[(kBlock - f) * wide], -1.0f, wide, &column_im[f * wide]);
+    }
+    dft8(column_im.data(), column_re.data(), wide);
     constexpr float unit = 1.0f / float(kBlock * kBlock);
     for (std::size_t k = 0; k < kBlock; ++k)
-        for (std::size_t x = 0; x < width; ++x) rows[k * width + x] += column_re[k * width + x] * (kWindow[k] * unit);
+        add_scaled_row(&column_re[k * wide], kWindow[k] * unit, width, rows + k * width);
 }
 
 MARKAI_CLONES void level(float* re, float* im, std::size_t n) {
@@ -187,7 +209,7 @@ MARKAI_CLONES void binomial(const float* a, const float* b, const float* c, std:
 void whiten(const float* plane, std::size_t h, std::size_t w, float* out) {
     const Padded host = pad(plane, h, w, true);
     Padded result(h, w);
-    Spectra spectra(host.width, host.block_columns());
+    Spectra spectra(host);
     for (std::size_t i = 0; i < host.block_rows(); ++i) {
         spectra.analyse(&host.samples[i * kHop * host.width]);
         level(spectra.re.data(), spectra.im.data(), spectra.re.size());
@@ -199,7 +221,7 @@ void whiten(const float* plane, std::size_t h, std::size_t w, float* out) {
 void pull(const float* plane, const float* target, std::size_t h, std::size_t w, float stiffness, float* out) {
     const Padded host = pad(plane, h, w, true), wanted = pad(target, h, w, false);
     Padded result(h, w);
-    Spectra from(host.width, host.block_columns()), to(host.width, host.block_columns());
+    Spectra from(host), to(host);
     for (std::size_t i = 0; i < host.block_rows(); ++i) {
         from.analyse(&host.samples[i * kHop * host.width]);
         to.analyse(&wanted.samples[i * kHop * host.width]);

@@ -19,12 +19,20 @@ class Watermark(Protocol):
     name: str
 
     def embed(
-        self, pixels: NDArray[Any], key: Key, payload: bytes, strength: float = 1.0, alpha: NDArray[Any] | None = None
+        self,
+        pixels: NDArray[Any],
+        key: Key,
+        payload: bytes,
+        strength: float = 1.0,
+        alpha: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
         """Return marked pixels of the same shape and dtype; raise CapacityError where the picture cannot carry it."""
 
-    def detect(self, pixels: NDArray[Any], key: Key, fpr: float = 1e-6) -> Detection:
-        """Return what was found; the p-value is corrected for everything that this call tried."""
+    def look(self, pixels: NDArray[Any]) -> Any:
+        """Return what detection sees of a picture before any key is used; one look serves many keys."""
+
+    def find(self, look: Any, key: Key, fpr: float = 1e-6) -> Detection:
+        """Return what is there under a key; the p-value is corrected for everything that this call tried."""
 
 
 @cache

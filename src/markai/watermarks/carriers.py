@@ -23,8 +23,8 @@ from markai.keys import Key
 from markai.payload import CODE_BITS
 
 TILE = 64
-RADII = (2.5, 28.0)   # cycles per tile: periods of 2.3 to 26 cells
-PILOT_RADIUS = 22.0   # pilots stay where JPEG and resizing leave most
+RADII = (2.5, 28.0)  # cycles per tile: periods of 2.3 to 26 cells
+PILOT_RADIUS = 22.0  # pilots stay where JPEG and resizing leave most
 PILOTS = 256
 GROUPS = 8
 NONCES = 1 << GROUPS

@@ -1,7 +1,8 @@
 """The ``dwt-dct`` mark: keyed, tiled, informed, self-synchronising under crops and shifts.
 
 Cell means (the low-pass half of a Haar wavelet decomposition) carry a keyed pattern that repeats every 64 cells; local
-8x8 transforms level the host before it is read. See ``carriers`` (the format), ``sync`` (reading), ``informed`` (writing).
+8x8 transforms level the host before it is read. See ``carriers`` (the format), ``sync`` (reading) and ``informed``
+(writing).
 """
 
 import hashlib
@@ -17,15 +18,15 @@ from markai.detection import Detection, Geometry
 from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
-from markai.watermarks.carriers import STEPS, TILE, carriers_for, nonce_of, step_for
-from markai.watermarks.informed import residual, visibility
+from markai.watermarks.carriers import STEPS, TILE, Complex, carriers_for, nonce_of, step_for
+from markai.watermarks.informed import Host, residual
 from markai.watermarks.sync import POSITIONS, Peak, find_peaks, observe, soft_bits
 
-LEAST_SIDE = 256        # pixels
-CROP_STEPS = 4          # cell sizes tried: that of the picture as it is, and of up to 4 times the size before a crop
-PEAKS = 3               # places tried for a payload where the pilots alone prove nothing
-DOUBTFUL_SIGNS = 2      # group signs turned, one at a time, where the payload does not decode
-FAINT = 0.2             # grey levels rms: less than this in the marked cells means that the picture has no room
+LEAST_SIDE = 256  # pixels
+CROP_STEPS = 5  # cell sizes tried: that of the picture as it is, and of what it may be a tenth of (3.2 x 3.2)
+PEAKS = 3  # places tried for a payload where the pilots alone prove nothing
+DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does not decode
+FAINT = 0.2  # grey levels rms: less than this in the marked cells means that the picture has no room
 
 
 class DwtDct:
@@ -34,7 +35,12 @@ class DwtDct:
     name = "dwt-dct"
 
     def embed(
-        self, pixels: NDArray[Any], key: Key, payload: bytes, strength: float = 1.0, alpha: NDArray[Any] | None = None
+        self,
+        pixels: NDArray[Any],
+        key: Key,
+        payload: bytes,
+        strength: float = 1.0,
+        alpha: NDArray[Any] | None = None,
     ) -> NDArray[Any]:
         """Return (H, W, 1 or 3) pixels that carry ``payload``; same dtype, the input is not changed.
 
@@ -56,38 +62,51 @@ class DwtDct:
         nonce = content_nonce(cells, key)
         values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
         shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
-        added = residual(cells, visibility(cells, spread, opacity), carriers, values, shift, strength)
+        added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
         if float(np.sqrt((added**2).mean())) < FAINT * strength:
             raise CapacityError("the picture leaves no room for a mark (transparent or saturated throughout)")
         return add_cells(pixels, added, step)
 
-    def detect(self, pixels: NDArray[Any], key: Key, fpr: float = 1e-6) -> Detection:
-        """Search every position of the tile at each cell size that a crop may have left, coarse evidence first."""
-        height, width = pixels.shape[:2]
-        steps = _steps_to_try(height, width)
-        tests = POSITIONS * len(steps)
-        search = _Search(key, tests, fpr)
-        for step in steps:
-            seen = observe(cell_means(pixels, step))
-            if seen is None:
-                continue
-            for peak in find_peaks(seen, search.carriers, PEAKS):
-                search.add(step, seen, peak)
+    def look(self, pixels: NDArray[Any]) -> "Look":
+        """Return what detection sees of a picture before any key is used; one look serves many keys."""
+        return Look(pixels)
+
+    def find(self, look: "Look", key: Key, fpr: float = 1e-6) -> Detection:
+        """Search every position of the tile at each cell size that a crop may have left, the likeliest first."""
+        search = _Search(key, POSITIONS * len(look.steps), fpr)
+        for step in look.steps:
+            seen = look.at(step)
+            if seen is not None:
+                search.add(step, seen)
             if search.sure:
                 break
         return search.conclude()
 
 
+class Look:
+    """The levelled coefficients of one picture at each cell size, computed when they are first asked for."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.steps = _steps_to_try(*pixels.shape[:2])
+        self._pixels = pixels
+        self._seen: dict[int, Complex | None] = {}
+
+    def at(self, step: int) -> Complex | None:
+        if step not in self._seen:
+            self._seen[step] = observe(cell_means(self._pixels, step))
+        return self._seen[step]
+
+
 class _Search:
-    """The candidates of one detection under one key, and what they prove."""
+    """The candidates of one detection under one key, best first, and what they prove."""
 
     def __init__(self, key: Key, tests: int, fpr: float) -> None:
         self.key, self.tests, self.fpr = key, tests, fpr
         self.carriers = carriers_for(key)
-        self.candidates: list[tuple[int, Any, Peak]] = []
+        self.candidates: list[tuple[int, Complex, Peak]] = []
 
-    def add(self, step: int, seen: Any, peak: Peak) -> None:
-        self.candidates.append((step, seen, peak))
+    def add(self, step: int, seen: Complex) -> None:
+        self.candidates += [(step, seen, peak) for peak in find_peaks(seen, self.carriers, PEAKS)]
         self.candidates.sort(key=lambda candidate: -candidate[2].score)
 
     def log10_p(self, peak: Peak) -> float:
@@ -115,7 +134,7 @@ class _Search:
             return self._found(step, peak, nonce_of(peak.signs), log10_p, None)
         return Detection(log10_p, self.fpr, key_id=self.key.id, tests=self.tests)
 
-    def _decode(self, seen: Any, peak: Peak) -> tuple[bytes | None, int, int]:
+    def _decode(self, seen: Complex, peak: Peak) -> tuple[bytes | None, int, int]:
         """Return (payload, nonce, MACs compared), trying the nonce as read and with its doubtful signs turned."""
         llr = soft_bits(seen, self.carriers, peak)
         checked = 0

@@ -1,10 +1,10 @@
 """The embedder: a residual that pushes what the detector sees, not what the pixels are.
 
 Informed embedding by gradient. The detector's view of the picture (whitened, cut into tiles, projected on the key's
-symbols) is computed; symbols that are weak, in the whole picture or in a part of it that a crop may leave, ask for more;
-the wish is pulled back through the detector's limiter to the cheapest residual (``_kernels.pull``), shaped by what the eye
-forgives. A few rounds of that, with growing energy. Against a blind residual of the same PSNR it gains a factor of 2 to 4
-in detection energy. Nothing of it is known to the detector, so it may improve without a change of format.
+symbols) is computed; symbols that are weak, in the whole picture or in a part of it that a crop may leave, ask for
+more; the wish is pulled back through the detector's limiter to the cheapest residual (``_kernels.pull``), shaped by
+what the eye forgives. A few rounds of that, with growing energy. Against a blind residual of the same PSNR it gains a
+factor of 2 to 4 in detection energy. The detector knows nothing of it, so it may improve without a change of format.
 """
 
 from dataclasses import dataclass
@@ -14,33 +14,63 @@ from numpy.typing import NDArray
 
 from markai._kernels import pull, smooth, whiten
 from markai.payload import CODE_BITS
-from markai.watermarks.carriers import FX, FY, POINTS, RING, SYMBOLS, TILE, Carriers, Complex, phase
+from markai.watermarks.carriers import FX, FY, POINTS, RING, RINGS, SYMBOLS, TILE, Carriers, Complex, phase
 from markai.watermarks.sync import ring_scale
 
 Plane = NDArray[np.float32]
 
 ROUNDS = 3
-STIFFNESS = 10.0        # |F| below which JPEG and noise would undo what is put there
-PILOT_GAIN = 1.2        # amplitude of pilots against data
-FIRMNESS = 0.7          # how sharply weak symbols are preferred to strong ones
-# Root mean square of the residual, in grey levels, at 42 dB; a picture whose parts decode easily gets less, a hard one
-# more, between these two (44.5 and 40.3 dB).
+STIFFNESS = 25.0  # |F| below which JPEG and noise would undo what is put there
+PILOT_GAIN = 1.2  # amplitude of pilots against data
+TILT = 0.3  # amplitudes rise with (radius)^TILT once the detector's levelling is undone
+FIRMNESS = 0.7  # how sharply weak symbols are preferred to strong ones
+# Root mean square of the residual, in grey levels: a picture whose parts decode easily gets less, a hard one more, as
+# the detection energy of its weakest part at NOMINAL compares to COMFORTABLE.
 NOMINAL = 255 / 10 ** (42.0 / 20)
-QUIETEST, LOUDEST = 255 / 10 ** (44.5 / 20), 255 / 10 ** (40.3 / 20)
-COMFORTABLE = 700.0     # detection energy of the weakest part of the picture at which NOMINAL is right
+QUIETEST, LOUDEST = 255 / 10 ** (42.5 / 20), 255 / 10 ** (40.3 / 20)
+COMFORTABLE = 1400.0
+# Mean loss of SSIM that no picture exceeds, and its constant (0.03 * 255)^2: flat pictures get less than QUIETEST.
+SSIM_LOSS, SSIM_C2 = 0.04, 58.5225
+# Most that one cell changes, in grey levels: in a flat area, and more for each grey level of activity.
+FLAT_LIMIT, LIMIT_SLOPE = 4.0, 0.5
+ENOUGH = np.float32(25)  # activity, in grey levels, above which more hides no more
+
+RING_TILT = ((np.arange(RINGS) + 1) / (RINGS / 2)) ** TILT
 
 
-def visibility(cells: Plane, spread: Plane, opacity: Plane | None) -> Plane:
-    """Return how large a change (relative) each cell hides: flat areas little, texture much, transparent ones none.
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The picture as the embedder sees it: planes of one value per cell.
 
-    Activity is the contrast between a cell and its surroundings together with the contrast inside it, taken as the least
-    over the neighbours, so that an edge does not licence ringing in the flat area beside it.
+    ``cells`` mean luma in grey levels, ``variance`` local variance, ``allowed`` how large a change hides (relative),
+    ``limit`` the largest change that any cell gets.
     """
-    contrast = cells - smooth(cells, 8)
-    activity = np.sqrt(smooth(contrast * contrast, 4) + smooth(spread, 2))
-    activity = smooth(_least_neighbour(activity), 2)
-    allowed = 0.9 + 0.22 * np.minimum(activity, 25)
-    return np.asarray(allowed if opacity is None else allowed * opacity, np.float32)
+
+    cells: Plane
+    variance: Plane
+    allowed: Plane
+    limit: Plane
+
+    @classmethod
+    def of(cls, cells: Plane, spread: Plane, opacity: Plane | None = None) -> "Host":
+        """Judge how much each cell hides: flat areas little, texture much, transparent ones none.
+
+        Activity is the contrast of a cell with its surroundings together with the contrast inside it (``spread``).
+        The limit goes by the least activity of the neighbours, against ringing in the flat area beside an edge.
+        """
+        contrast = cells - smooth(cells, 8)
+        variance = smooth(contrast * contrast, 4) + smooth(spread, 2)
+        activity = np.sqrt(variance)
+        hides = np.float32(0.9) + np.float32(0.22) * np.minimum(smooth(activity, 2), ENOUGH)
+        allowed = hides * np.sqrt(hides)
+        inside = np.minimum(smooth(_least_neighbour(activity), 2), ENOUGH)
+        limit = np.float32(FLAT_LIMIT) + np.float32(LIMIT_SLOPE) * inside
+        return cls(cells, variance, allowed if opacity is None else allowed * opacity, limit)
+
+    def loss(self, added: Plane) -> float:
+        """Predict 1 - SSIM (Wang et al. 2004) of an independent residual from local variances."""
+        energy = smooth(added * added, 2)
+        return float((energy / (2 * self.variance + energy + SSIM_C2)).mean())
 
 
 def _least_neighbour(plane: Plane) -> Plane:
@@ -51,10 +81,14 @@ def _least_neighbour(plane: Plane) -> Plane:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The parts of the picture that must decode by themselves: (n, tiles) membership and (n,) weights."""
+    """The parts of the picture that must decode by themselves: (n, tiles) membership and (n,) weights.
+
+    The first ``large`` are the whole and its windows, the rest single tiles.
+    """
 
     member: NDArray[np.float32]
     weight: NDArray[np.float32]
+    large: int
 
     @classmethod
     def of(cls, down: int, across: int) -> "_Parts":
@@ -64,14 +98,18 @@ class _Parts:
         tiles = np.eye(down * across, dtype=np.float32)
         whole = np.ones((1, down * across), np.float32)
         shares = [np.full(len(part), share / len(part)) for part, share in ((whole, 1.0), (windows, 1.0), (tiles, 0.3))]
-        return cls(np.concatenate([whole, windows, tiles]), np.concatenate(shares).astype(np.float32))
+        return cls(
+            np.concatenate([whole, windows, tiles]),
+            np.concatenate(shares).astype(np.float32),
+            1 + len(windows),
+        )
 
 
 def _windows(down: int, across: int, tall: int, wide: int) -> NDArray[np.float32]:
     tops, lefts = np.arange(down - tall + 1), np.arange(across - wide + 1)
     rows = (np.arange(down) >= tops[:, None]) & (np.arange(down) < tops[:, None] + tall)
     columns = (np.arange(across) >= lefts[:, None]) & (np.arange(across) < lefts[:, None] + wide)
-    return np.einsum("ty,lx->tlyx", rows, columns).reshape(-1, down * across).astype(np.float32)
+    return np.asarray(np.einsum("ty,lx->tlyx", rows, columns).reshape(-1, down * across), np.float32)
 
 
 class _Tiles:
@@ -101,7 +139,7 @@ class _Tiles:
         upright = np.ascontiguousarray(spectra * (self._phase / scale[RING]))
         parts = upright.view(np.float32).reshape(len(spectra), POINTS, 2) * self._signed
         ordered = parts.reshape(len(spectra), -1)[:, self._order]
-        return np.add.reduceat(ordered, self._starts, axis=1)
+        return np.asarray(np.add.reduceat(ordered, self._starts, axis=1), np.float32)
 
     def plane(self, amplitude: NDArray[np.float32], scale: NDArray[np.float32]) -> Plane:
         """Return the plane in which every tile holds its symbols with the given (tiles, SYMBOLS) amplitudes."""
@@ -126,16 +164,16 @@ def _wishes(seen: NDArray[np.float32], parts: _Parts) -> NDArray[np.float32]:
 
 
 def residual(
-    cells: Plane, allowed: Plane, carriers: Carriers, values: NDArray[np.float32], shift: tuple[int, int], strength: float
+    host: Host, carriers: Carriers, values: NDArray[np.float32], shift: tuple[int, int], strength: float
 ) -> Plane:
-    """Return what to add to the cells (grey levels) so that the detector finds ``values`` with the tile at ``shift``."""
+    """Return what to add to the cells (grey levels) for the detector to find ``values`` with the tile at ``shift``."""
+    cells = host.cells
     tiles = _Tiles((cells.shape[0], cells.shape[1]), carriers, values, shift)
     parts = _Parts.of(tiles.down, tiles.across)
     amplitude = np.ones((tiles.down * tiles.across, SYMBOLS), np.float32)
     amplitude[:, CODE_BITS:] = PILOT_GAIN
     added = np.zeros_like(cells)
     loudness = NOMINAL
-    shape = allowed**1.7
     for done in range(ROUNDS):
         spectra = tiles.spectra(whiten(cells + added))
         scale = ring_scale(spectra.sum(0))
@@ -143,35 +181,41 @@ def residual(
             seen = tiles.symbols(spectra, scale)
             amplitude[:, :CODE_BITS] = _wishes(seen[:, :CODE_BITS], parts)
             amplitude[:, CODE_BITS:] = PILOT_GAIN * _wishes(seen[:, CODE_BITS:], parts)
-            loudness = _loudness(seen[:, :CODE_BITS], parts, (done / ROUNDS))
-        step = pull(cells + added, tiles.plane(amplitude, scale / scale.mean()), STIFFNESS) * shape
-        step *= 1 / max(_rms_when_widened(step), 1e-9)
-        share = np.sqrt((done + 1) / ROUNDS)
-        added = added + step * np.float32(NOMINAL / np.sqrt(ROUNDS))
-        added = _scaled(added, cells, loudness * share * strength)
-    return added
+            loudness = _loudness(seen[:, :CODE_BITS], parts, done / ROUNDS)
+        step = pull(cells + added, tiles.plane(amplitude, scale / scale.mean() * RING_TILT), STIFFNESS) * host.allowed
+        step *= np.float32(1 / max(rms_when_widened(step), 1e-9))
+        if done:
+            step += added * np.float32(np.sqrt(done) / max(rms_when_widened(added), 1e-9))
+        added = _fitted(step, host, loudness * np.sqrt((done + 1) / ROUNDS), strength)
+    quieter = np.sqrt(SSIM_LOSS * strength**2 / max(host.loss(added), 1e-9))
+    return added if quieter >= 1 else added * np.float32(quieter)
 
 
 def _loudness(seen: NDArray[np.float32], parts: _Parts, share: float) -> float:
-    """Return the rms for this picture: from the detection energy that its weakest part would have at NOMINAL."""
-    sums = parts.member[parts.weight > 0] @ seen
-    whole_and_windows = sums[: len(sums) - seen.shape[0]] if len(sums) > seen.shape[0] else sums
-    mean, variance = whole_and_windows.mean(1), whole_and_windows.var(1)
-    energy = float(np.min(np.maximum(mean, 0) ** 2 / np.maximum(variance, 1e-9))) * CODE_BITS / share
-    return float(np.clip(NOMINAL * (COMFORTABLE / max(energy, 1e-3)) ** 0.35, QUIETEST, LOUDEST))
+    """Return the rms for this picture: from the detection energy that its weakest part would have at NOMINAL.
+
+    ``share`` is the share of NOMINAL's energy that was there when the symbols were seen.
+    """
+    sums = parts.member[: parts.large] @ seen
+    energy = np.maximum(sums.mean(1), 0) ** 2 / np.maximum(sums.var(1), 1e-9)
+    weakest = float(energy.min()) * CODE_BITS / share
+    return float(np.clip(NOMINAL * (COMFORTABLE / max(weakest, 1e-3)) ** 0.35, QUIETEST, LOUDEST))
 
 
-def _rms_when_widened(cells: Plane) -> float:
+def rms_when_widened(cells: Plane) -> float:
     """Root mean square of a plane after bilinear interpolation to many pixels per cell."""
-    square = float((cells**2).mean())
-    beside = float((cells[:, 1:] * cells[:, :-1]).mean()) + float((cells[1:] * cells[:-1]).mean())
-    corner = float((cells[1:, 1:] * cells[:-1, :-1]).mean()) + float((cells[1:, :-1] * cells[:-1, 1:]).mean())
-    return float(np.sqrt(max(0.0, 4 / 9 * square + 2 / 9 * beside + corner / 18)))
+    flat = cells.ravel()
+    square = float(flat @ flat)
+    beside = float(np.vdot(cells[:, 1:], cells[:, :-1])) + float(np.vdot(cells[1:], cells[:-1]))
+    corner = float(np.vdot(cells[1:, 1:], cells[:-1, :-1])) + float(np.vdot(cells[1:, :-1], cells[:-1, 1:]))
+    return float(np.sqrt(max(0.0, 4 / 9 * square + 2 / 9 * beside + corner / 18) / cells.size))
 
 
-def _scaled(added: Plane, cells: Plane, rms: float) -> Plane:
-    """Scale to an rms within what black and white leave room for."""
+def _fitted(added: Plane, host: Host, rms: float, strength: float) -> Plane:
+    """Scale to an rms, within what black, white and the cells' limits leave room for."""
+    low = np.maximum(-host.cells, -host.limit * strength)
+    high = np.minimum(255 - host.cells, host.limit * strength)
     for _ in range(2):
-        added = added * np.float32(rms / max(_rms_when_widened(added), 1e-9))
-        added = np.clip(added, -cells, 255 - cells)
+        added = added * np.float32(rms * strength / max(rms_when_widened(added), 1e-9))
+        added = np.clip(added, low, high)
     return added

@@ -6,6 +6,7 @@ enter (whitening, folding, levelling, clipping) depends on the picture only, so 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from markai.watermarks.carriers import (
     FY,
     GROUPS,
     NONCES,
-    POINTS,
     RING,
     RINGS,
     TILE,
@@ -26,11 +26,11 @@ from markai.watermarks.carriers import (
     phase,
 )
 
-FINE = 2                        # positions per cell along each axis: half a cell off costs at most 7 % of the pilots
+FINE = 2  # positions per cell along each axis: half a cell off costs at most 7 % of the pilots
 GRID = TILE * FINE
 POSITIONS = GRID * GRID * NONCES  # hypotheses that one search over the tile tries
-MAGNITUDE_LIMIT = 2.5           # of its ring's median scale: one loud line of the host must not outvote the rest
-LEAST_EFFECTIVE = 100.0         # effective pilots below which there is too little signal to speak
+MAGNITUDE_LIMIT = 2.5  # of its ring's median scale: one loud line of the host must not outvote the rest
+LEAST_EFFECTIVE = 100.0  # effective pilots below which there is too little signal to speak
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ def fold(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     h, w = plane.shape
     padded = np.zeros((-(-h // TILE) * TILE, -(-w // TILE) * TILE), np.float32)
     padded[:h, :w] = plane
-    return padded.reshape(-1, TILE, padded.shape[1] // TILE, TILE).sum((0, 2), dtype=np.float32)
+    tiles = padded.reshape(-1, TILE, padded.shape[1] // TILE, TILE)
+    return np.asarray(tiles.sum((0, 2)), np.float32)
 
 
 def spectrum(plane: NDArray[np.float32]) -> Complex:
@@ -61,8 +62,8 @@ def spectrum(plane: NDArray[np.float32]) -> Complex:
 def ring_scale(coefficients: Complex) -> NDArray[np.float32]:
     """Return the (RINGS,) rms of the coefficients by ring, from medians so that a few loud lines do not count."""
     power = np.abs(coefficients) ** 2
-    medians = [np.median(power[RING == ring]) for ring in range(RINGS)]
-    return np.sqrt(np.maximum(medians, 1e-20) / np.log(2)).astype(np.float32)
+    medians = [np.median(power[ring == RING]) for ring in range(RINGS)]
+    return np.asarray(np.sqrt(np.maximum(medians, 1e-20) / np.log(2)), np.float32)
 
 
 def observe(plane: NDArray[np.float32]) -> Complex | None:
@@ -137,9 +138,6 @@ def soft_bits(seen: Complex, carriers: Carriers, peak: Peak) -> NDArray[np.float
     return np.bincount(carriers.symbol.ravel(), parts.ravel(), CODE_BITS + GROUPS)[:CODE_BITS].astype(np.float32)
 
 
-def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smoothed(values: NDArray[Any]) -> NDArray[np.float64]:
     padded = np.pad(np.asarray(values, np.float64), 1, mode="edge")
     return padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4
-
-
-assert len(RING) == POINTS

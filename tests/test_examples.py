@@ -1,0 +1,73 @@
+"""The examples run, answer as they must, and write what they say."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name):
+    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def quickstart(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    yield load("quickstart")
+    del sys.modules["quickstart"]
+
+
+def test_quickstart(quickstart, tmp_path, capsys):
+    assert quickstart.main(["--out", str(tmp_path / "demo")]) == 0
+    printed = capsys.readouterr().out
+    for title in [*quickstart.ATTACKS.values(), "Unmarked original", "Marked, another key"]:
+        assert title in printed
+    lines = [line for line in printed.splitlines() if line.startswith("│")]
+    assert [" yes " in line and " acme:42 " in line for line in lines] == [True] * 16 + [False] * 2
+    assert "Every answer is as expected." in printed
+    assert str(tmp_path / "demo" / "sheet.png") in printed.replace("\n", "")
+
+
+def test_quickstart_writes_every_picture(tmp_path):
+    script = [sys.executable, str(EXAMPLES / "quickstart.py")]
+    environment = {**os.environ, "COLUMNS": "100", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        script, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    names = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"original.png", "marked.png", "difference_x20.png", "sheet.png", "attacked_jpeg_10.png"} <= names
+    assert len(names) == 4 + 16
+    sizes = {}
+    for name in names:
+        with Image.open(tmp_path / "demo" / name) as picture:
+            picture.load()
+            sizes[name] = picture.size
+    assert sizes["sheet.png"][0] == 1600
+    assert sizes["original.png"] == sizes["marked.png"] == sizes["difference_x20.png"] == (768, 512)
+    assert sizes["attacked_crop_0.25.png"] == (384, 256)
+
+
+@pytest.mark.parametrize("p", [0.0, -40.0])
+def test_quickstart_fails_where_an_answer_is_wrong(p, quickstart, tmp_path, capsys, monkeypatch):
+    honest = quickstart.markai.detect
+    monkeypatch.setattr(
+        quickstart.markai, "detect", lambda *given: replace(honest(*given), log10_p_value=p, payload=None)
+    )
+    monkeypatch.setattr(quickstart, "save", lambda _picture, path: path.touch())
+    assert quickstart.main(["--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert "Not as expected: No attack, JPEG, quality 90" in printed
+    assert ("Unmarked original" in printed.split("Not as expected")[1]) == (p < 0)
+    assert (tmp_path / "sheet.png").exists()
