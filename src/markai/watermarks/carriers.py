@@ -62,6 +62,7 @@ RADIUS = np.hypot(FY, FX)
 POINTS = len(FY)
 RINGS = 12
 RING = np.minimum((RADIUS - RADII[0]) / (RADII[1] - RADII[0]) * RINGS, RINGS - 1).astype(int)
+RING_STARTS = np.searchsorted(RING, np.arange(RINGS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from markai.watermarks.carriers import (
     GROUPS,
     NONCES,
     RING,
+    RING_STARTS,
     RINGS,
     TILE,
     Carriers,
@@ -61,8 +62,8 @@ def spectrum(plane: NDArray[np.float32]) -> Complex:
 
 def ring_scale(coefficients: Complex) -> NDArray[np.float32]:
     """Return the (RINGS,) rms of the coefficients by ring, from medians so that a few loud lines do not count."""
-    power = np.abs(coefficients) ** 2
-    medians = [np.median(power[ring == RING]) for ring in range(RINGS)]
+    rings = np.split(np.abs(coefficients) ** 2, RING_STARTS[1:])
+    medians = [np.median(ring) for ring in rings]
     return np.asarray(np.sqrt(np.maximum(medians, 1e-20) / np.log(2)), np.float32)
 
 

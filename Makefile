@@ -1,0 +1,41 @@
+# Everything from two commands: `make demo` and `make test`. Both set up .venv first, where needed.
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.ready
+NATIVE := CMakeLists.txt $(wildcard src/markai/_kernels/*.cpp src/markai/_kernels/*.hpp)
+
+.PHONY: setup demo test check format bench clean
+
+setup: $(SETUP)
+
+$(SETUP): pyproject.toml constraints.txt $(NATIVE)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt scikit-build-core nanobind nanobind-backend cmake ninja
+	$(BIN)/python -m pip install -q --no-build-isolation -c constraints.txt -e '.[dev]'
+	touch $(SETUP)
+
+demo: setup
+	$(BIN)/python examples/quickstart.py --out demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Hours on small machines. The peer is installed without its dependencies: they would pull torch with CUDA.
+bench: setup
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]' --no-build-isolation
+	$(BIN)/python -m pip install -q --no-deps invisible-watermark==0.2.0
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/robustness.py
+	$(BIN)/python benchmarks/null.py
+
+clean:
+	rm -rf .venv build demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
