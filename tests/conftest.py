@@ -1,4 +1,4 @@
-"""Pictures and keys that several tests share: one photograph, and synthetic pictures that are hard to mark or to read."""
+"""Pictures and keys that several tests share: a photograph, and synthetic pictures that are hard to mark or to read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +77,7 @@ def saturated() -> Pixels:
 
 
 def stripes() -> Pixels:
-    """A sine of four pixels' period, which the lattice of the mark has as one of its points."""
+    """One sine, eight periods per tile of the mark: all of its energy is at a single point of the lattice."""
     return _rgb(128 + 90 * np.sin(2 * np.pi * _grid()[1] / 16))
 
 

@@ -30,7 +30,7 @@ NOMINAL = 255 / 10 ** (42.0 / 20)
 QUIETEST, LOUDEST = 255 / 10 ** (42.5 / 20), 255 / 10 ** (40.3 / 20)
 COMFORTABLE = 1400.0
 # Mean loss of SSIM that no picture exceeds, and its constant (0.03 * 255)^2: flat pictures get less than QUIETEST.
-SSIM_LOSS, SSIM_C2 = 0.04, 58.5225
+SSIM_LOSS, SSIM_C2 = 0.05, 58.5225
 # Most that one cell changes, in grey levels: in a flat area, and more for each grey level of activity.
 FLAT_LIMIT, LIMIT_SLOPE = 4.0, 0.5
 ENOUGH = np.float32(25)  # activity, in grey levels, above which more hides no more
