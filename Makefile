@@ -36,6 +36,7 @@ bench: setup
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/robustness.py
 	$(BIN)/python benchmarks/null.py
+	$(BIN)/python benchmarks/readme.py
 
 clean:
 	rm -rf .venv build demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,7 +15,14 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 EVAL = ROOT.parent / "shared" / "data" / "eval"
 RESULTS = ROOT / "benchmarks" / "results"
-PHOTOGRAPHIC = ("ai", "art", "classic", "kodak", "photo", "satellite")  # the rest: drawings, diagrams, scans, screens...
+PHOTOGRAPHIC = (
+    "ai",
+    "art",
+    "classic",
+    "kodak",
+    "photo",
+    "satellite",
+)  # the rest: drawings, diagrams, scans, screens...
 
 
 def eval_files(folder: Path = EVAL, least_side: int = 0) -> list[Path]:
@@ -46,7 +53,9 @@ def is_photographic(path: Path) -> bool:
 def machine() -> dict[str, Any]:
     """Return what a figure depends on: processor, versions, commit."""
     model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     packages = {name: version(name) for name in ("markai", "numpy", "scipy", "pillow")}
     return {
         "processor": model or platform.processor(),

@@ -2,8 +2,8 @@
 
     python benchmarks/speed.py [--picture FILE] [--repeat 15]
 
-The peer is a benchmark dependency only (``pip install --no-deps invisible-watermark==0.2.0`` with OpenCV and PyWavelets,
-see ``make bench``); its torch method is not touched. Written to ``results/speed.json``.
+The peer is a benchmark dependency only (``make bench`` installs it); its torch method is not touched. Written to
+``results/speed.json``.
 """
 
 import os
@@ -126,7 +126,9 @@ def main() -> None:
     }
     save("speed", result)
     for what, value in ours.items():
-        ratio = f"{result['times_faster'][what]:.0f}x faster than dwtDctSvd ({peer[what]:.0f} ms)" if what in peer else ""
+        ratio = (
+            f"{result['times_faster'][what]:.0f}x faster than dwtDctSvd ({peer[what]:.0f} ms)" if what in peer else ""
+        )
         print(f"{what:18s} {value:7.1f} ms  {ratio}")
     for name, pair in result["kernels_ms"].items():
         print(f"{name:22s} {pair['compiled']:7.2f} ms compiled, {pair['reference']:7.1f} ms NumPy")

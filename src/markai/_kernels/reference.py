@@ -20,7 +20,7 @@ def _scale(dtype: np.dtype[np.generic]) -> float:
 
 def _cells(luma: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     h, w = luma.shape[0] // step, luma.shape[1] // step
-    return np.asarray(luma[: h * step, : w * step].reshape(h, step, w, step))
+    return luma[: h * step, : w * step].reshape(h, step, w, step)
 
 
 def cell_means_and_spread(pixels: NDArray[np.generic], step: int) -> tuple[Plane, Plane]:
@@ -41,7 +41,8 @@ def _interpolated(cells: NDArray[np.float64], length: int, step: int) -> NDArray
     left = at.astype(int)
     right = np.minimum(left + 1, len(cells) - 1)
     t = (at - left)[:, None]
-    return cells[left] * (1 - t) + cells[right] * t
+    between: NDArray[np.float64] = cells[left] * (1 - t) + cells[right] * t
+    return between
 
 
 def add_cells(pixels: Pixels, cells: Plane, step: int) -> Pixels:
