@@ -51,9 +51,7 @@ def test_decode_equals_the_reference_on_one_value_everywhere(value):
     same(np.full(512, value, np.float32), frozen_set(99), 16)
 
 
-@given(
-    st.integers(0, 10), st.integers(1, 64), st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.5, 0.9, 1.0])
-)
+@given(st.integers(0, 10), st.integers(1, 64), st.integers(0, 2**32 - 1), st.sampled_from([0.1, 0.5, 0.9, 1.0]))
 def test_decode_equals_the_reference_on_ties_and_extremes(log_n, list_size, seed, share_frozen):
     rng = np.random.default_rng(seed)
     values = np.array([-np.inf, -1e35, -2, -1, -1e-40, -0.0, 0, 1, 2, 1e35, np.inf, np.nan], np.float32)

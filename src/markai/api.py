@@ -97,17 +97,15 @@ def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: floa
 
 
 def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None) -> Detection:
+    """Look once per method, then try every key; the best answer is corrected for all that was tried."""
     pixels = pictures.open_picture(image, read_only=True).pixels
+    names = [method] if method else watermarks.names()
     tried: list[Detection] = []
-    for name in [method] if method else watermarks.names():
+    for name in names:
         mark = watermarks.load(name)
         look = mark.look(pixels)
-        tried += [mark.find(look, key, fpr) for key in ring]
+        tried += [mark.find(look, key, fpr / (len(names) * len(ring))) for key in ring]
     best = min(tried, key=lambda found: (found.payload is None, found.log10_p_value))
-    return _for_all(best, len(tried), sum(found.tests for found in tried))
-
-
-def _for_all(best: Detection, looks: int, tests: int) -> Detection:
-    """Correct the best of several detections for having looked that often."""
-    found = replace(best, log10_p_value=corrected(best.log10_p_value, looks), tests=tests)
-    return found if found.detected else replace(found, payload=None, method=None, key_id=None, geometry=None)
+    log10_p = corrected(best.log10_p_value, len(tried))
+    found = replace(best, log10_p_value=log10_p, fpr=fpr, tests=sum(each.tests for each in tried))
+    return found if found else replace(found, payload=None, method=None, key_id=None, geometry=None)
