@@ -1,6 +1,7 @@
 # Everything from two commands: `make demo` and `make test`. Both set up .venv first, where needed.
 PYTHON ?= python3
 BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SETUP := .venv/.ready
 NATIVE := CMakeLists.txt $(wildcard src/markai/_kernels/*.cpp src/markai/_kernels/*.hpp)
 

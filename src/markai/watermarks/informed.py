@@ -173,11 +173,11 @@ def residual(
     amplitude = np.ones((tiles.down * tiles.across, SYMBOLS), np.float32)
     amplitude[:, CODE_BITS:] = PILOT_GAIN
     added = np.zeros_like(cells)
-    loudness = NOMINAL
+    scale, loudness = np.ones(RINGS, np.float32), NOMINAL
     for done in range(ROUNDS):
-        spectra = tiles.spectra(whiten(cells + added))
-        scale = ring_scale(spectra.sum(0))
         if done:
+            spectra = tiles.spectra(whiten(cells + added))
+            scale = ring_scale(spectra.sum(0))
             seen = tiles.symbols(spectra, scale)
             amplitude[:, :CODE_BITS] = _wishes(seen[:, :CODE_BITS], parts)
             amplitude[:, CODE_BITS:] = PILOT_GAIN * _wishes(seen[:, CODE_BITS:], parts)
@@ -186,7 +186,7 @@ def residual(
         step *= np.float32(1 / max(rms_when_widened(step), 1e-9))
         if done:
             step += added * np.float32(np.sqrt(done) / max(rms_when_widened(added), 1e-9))
-        added = _fitted(step, host, loudness * np.sqrt((done + 1) / ROUNDS), strength)
+        added = _fitted(step, host, loudness * strength * np.sqrt((done + 1) / ROUNDS), strength)
     quieter = np.sqrt(SSIM_LOSS * strength**2 / max(host.loss(added), 1e-9))
     return added if quieter >= 1 else added * np.float32(quieter)
 
@@ -215,7 +215,6 @@ def _fitted(added: Plane, host: Host, rms: float, strength: float) -> Plane:
     """Scale to an rms, within what black, white and the cells' limits leave room for."""
     low = np.maximum(-host.cells, -host.limit * strength)
     high = np.minimum(255 - host.cells, host.limit * strength)
-    for _ in range(2):
-        added = added * np.float32(rms * strength / max(rms_when_widened(added), 1e-9))
-        added = np.clip(added, low, high)
+    for _ in range(2):  # what clipping takes away, the rest makes up for
+        added = np.clip(added * np.float32(rms / max(rms_when_widened(added), 1e-9)), low, high)
     return added
