@@ -37,6 +37,7 @@ bench: setup
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/robustness.py
 	$(BIN)/python benchmarks/null.py
+	$(BIN)/python benchmarks/averaging.py
 	$(BIN)/python benchmarks/readme.py
 
 clean:

@@ -8,7 +8,7 @@ from typing import Any
 from markai import image as pictures
 from markai import watermarks
 from markai.detection import Detection
-from markai.errors import CapacityError, MethodError, PayloadError
+from markai.errors import CapacityError, KeyFileError, MethodError, PayloadError
 from markai.keys import Key, KeyRing
 from markai.stats import corrected
 
@@ -39,6 +39,7 @@ def embed(
     Raises:
         ImageError: if the picture cannot be read.
         CapacityError: if it cannot carry the mark; it is never returned unmarked.
+        KeyFileError: if ``key`` is not a markai.Key.
         PayloadError: if a payload is not bytes, longer than 16, or there is not one per item.
         MethodError: if there is no such method, or the strength is out of range.
     """
@@ -46,10 +47,12 @@ def embed(
         raise MethodError(
             f"strength {strength} is out of range - choose {STRENGTHS[0]} to {STRENGTHS[1]}, 1 is the default"
         )
+    if not isinstance(key, Key):
+        raise KeyFileError(f"a mark is made with one markai.Key, not {type(key).__name__} - markai.Key.load(path)")
     batch = pictures.split_batch(image)
+    if not isinstance(payload, bytes if batch is None else bytes | list | tuple):
+        raise PayloadError(f"a payload is bytes, not {type(payload).__name__} - encode text with .encode()")
     if batch is None:
-        if not isinstance(payload, bytes):
-            raise PayloadError(f"a payload is bytes, not {type(payload).__name__} - encode text with .encode()")
         return _embed_one(image, key, payload, method, strength)
     items, join = batch
     payloads = [payload] * len(items) if isinstance(payload, bytes) else list(payload)
@@ -99,7 +102,7 @@ def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: floa
 def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None) -> Detection:
     """Look once per method, then try every key; the best answer is corrected for all that was tried."""
     pixels = pictures.open_picture(image, read_only=True).pixels
-    names = [method] if method else watermarks.names()
+    names = watermarks.names() if method is None else [method]
     tried: list[Detection] = []
     for name in names:
         mark = watermarks.load(name)

@@ -126,10 +126,10 @@ class KeyRing:
     """
 
     def __init__(self, keys: Iterable[Key]) -> None:
-        unique = list(dict.fromkeys(keys))
-        if not unique or not all(isinstance(key, Key) for key in unique):
+        given = list(keys) if isinstance(keys, Iterable) else [keys]
+        if not given or not all(isinstance(key, Key) for key in given):
             raise KeyFileError("a key ring holds one or more markai.Key - load them with markai.Key.load(path)")
-        self._keys = tuple(unique)
+        self._keys = tuple(dict.fromkeys(given))
 
     @classmethod
     def of(cls, key: "Key | KeyRing") -> "KeyRing":

@@ -9,7 +9,7 @@ import math
 LN10 = math.log(10.0)
 
 # 1 / (4 P(Z >= sqrt 2)): Bentkus and Dzindzalieta, "A tight Gaussian bound for weighted sums of Rademacher random
-# variables", Bernoulli 21 (2015): P(S >= t) <= this * P(Z >= t), the best possible constant.
+# variables", Bernoulli 21 (2015): P(S >= t) <= this * P(Z >= t), the best possible constant; here rounded up.
 RADEMACHER_CONSTANT = 3.178690
 
 

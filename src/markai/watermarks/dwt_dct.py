@@ -20,13 +20,13 @@ from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.carriers import STEPS, TILE, Complex, carriers_for, nonce_of, step_for
 from markai.watermarks.informed import Host, residual
-from markai.watermarks.sync import POSITIONS, Peak, find_peaks, observe, soft_bits
+from markai.watermarks.sync import POSITIONS, Peak, find_peaks, observe, peak_at, soft_bits
 
 LEAST_SIDE = 256  # pixels
 CROP_STEPS = 5  # cell sizes tried: that of the picture as it is, and of what it may be a tenth of (3.2 x 3.2)
 PEAKS = 3  # places tried for a payload where the pilots alone prove nothing
+SURE = -9.0  # log10 p that a fresh mark must reach: a margin of 1,000 below the usual 1e-6
 DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does not decode
-FAINT = 0.2  # grey levels rms: less than this in the marked cells means that the picture has no room
 
 
 class DwtDct:
@@ -63,9 +63,13 @@ class DwtDct:
         values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
         shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
         added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
-        if float(np.sqrt((added**2).mean())) < FAINT * strength:
-            raise CapacityError("the picture leaves no room for a mark (transparent or saturated throughout)")
-        return add_cells(pixels, added, step)
+        marked = add_cells(pixels, added, step)
+        if not _reads(cell_means(marked, step), key, payload, nonce):
+            raise CapacityError(
+                "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with "
+                "the tile), or the strength is too low - raise the strength, or mark a larger picture"
+            )
+        return marked
 
     def look(self, pixels: NDArray[Any]) -> "Look":
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
@@ -162,6 +166,17 @@ class _Search:
             geometry=Geometry(offset=(right, down), period=float(period)),
             tests=self.tests,
         )
+
+
+def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int) -> bool:
+    """Whether detection will find the payload in these cells: its own steps, but at the known place."""
+    seen, carriers = observe(cells), carriers_for(key)
+    if seen is None:
+        return False
+    shift = (float(carriers.shifts[nonce, 0]), float(carriers.shifts[nonce, 1]))
+    peak = peak_at(seen, carriers, shift, nonce)
+    enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= SURE
+    return enough and payload_code.decode(soft_bits(seen, carriers, peak), key, nonce).payload == payload
 
 
 def content_nonce(cells: NDArray[np.float32], key: Key) -> int:

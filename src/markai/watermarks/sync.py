@@ -24,6 +24,7 @@ from markai.watermarks.carriers import (
     TILE,
     Carriers,
     Complex,
+    nonce_bits,
     phase,
 )
 
@@ -82,7 +83,8 @@ def find_peaks(seen: Complex, carriers: Carriers, count: int) -> list[Peak]:
     """Search all POSITIONS of the tile and return the ``count`` best peaks, best first.
 
     At each shift every group's correlation is one value of an inverse FFT; taking its size is trying both signs, so all
-    2^GROUPS nonces are searched at the cost of GROUPS transforms.
+    2^GROUPS nonces are searched at the cost of GROUPS transforms. (Pilots at fx = 0 count half, as irfft2 takes that
+    column once: a percent of the signal, and the bound on T holds for any weights.)
     """
     from scipy.fft import irfft2
 
@@ -102,6 +104,15 @@ def find_peaks(seen: Complex, carriers: Carriers, count: int) -> list[Peak]:
         near = np.arange(-FINE, FINE + 1)
         score[np.ix_((y + near) % GRID, (x + near) % GRID)] = 0
     return peaks
+
+
+def peak_at(seen: Complex, carriers: Carriers, shift: tuple[float, float], nonce: int) -> Peak:
+    """Return what :func:`find_peaks` would say of one known place."""
+    signs = (1 - 2 * nonce_bits(nonce).astype(np.float32)).astype(np.float32)
+    aligned = seen[carriers.pilots] * carriers.pilot_phase.conj() * phase(carriers.pilots, shift)
+    unit = np.sqrt(2 / float((np.abs(aligned) ** 2).sum()))
+    each = np.bincount(carriers.groups, aligned.real, GROUPS) * signs * unit
+    return Peak(float(each.sum()), shift, signs, (each * signs).astype(np.float32))
 
 
 def _refine(
