@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from markai._kernels import pull, smooth, whiten
 from markai.payload import CODE_BITS
-from markai.watermarks.carriers import FX, FY, POINTS, RING, RINGS, SYMBOLS, TILE, Carriers, Complex, phase
-from markai.watermarks.sync import ring_scale
+from markai.watermarks.carriers import FX, FY, POINTS, RING, RING_STARTS, RINGS, SYMBOLS, TILE, Carriers, Complex, phase
 
 Plane = NDArray[np.float32]
 
@@ -173,11 +172,11 @@ def residual(
     amplitude = np.ones((tiles.down * tiles.across, SYMBOLS), np.float32)
     amplitude[:, CODE_BITS:] = PILOT_GAIN
     added = np.zeros_like(cells)
-    scale, loudness = np.ones(RINGS, np.float32), NOMINAL
+    scale, loudness, reached = np.ones(RINGS, np.float32), NOMINAL, 1.0
     for done in range(ROUNDS):
         if done:
             spectra = tiles.spectra(whiten(cells + added))
-            scale = ring_scale(spectra.sum(0))
+            scale = _ring_rms(spectra.sum(0))
             seen = tiles.symbols(spectra, scale)
             amplitude[:, :CODE_BITS] = _wishes(seen[:, :CODE_BITS], parts)
             amplitude[:, CODE_BITS:] = PILOT_GAIN * _wishes(seen[:, CODE_BITS:], parts)
@@ -185,8 +184,9 @@ def residual(
         step = pull(cells + added, tiles.plane(amplitude, scale / scale.mean() * RING_TILT), STIFFNESS) * host.allowed
         step *= np.float32(1 / max(rms_when_widened(step), 1e-9))
         if done:
-            step += added * np.float32(np.sqrt(done) / max(rms_when_widened(added), 1e-9))
-        added = _fitted(step, host, loudness * strength * np.sqrt((done + 1) / ROUNDS), strength)
+            step += added * np.float32(np.sqrt(done) / reached)
+        reached = loudness * strength * np.sqrt((done + 1) / ROUNDS)
+        added = _fitted(step, host, reached, strength, 2 if done + 1 == ROUNDS else 1)
     quieter = np.sqrt(SSIM_LOSS * strength**2 / max(host.loss(added), 1e-9))
     return added if quieter >= 1 else added * np.float32(quieter)
 
@@ -211,10 +211,16 @@ def rms_when_widened(cells: Plane) -> float:
     return float(np.sqrt(max(0.0, 4 / 9 * square + 2 / 9 * beside + corner / 18) / cells.size))
 
 
-def _fitted(added: Plane, host: Host, rms: float, strength: float) -> Plane:
+def _ring_rms(coefficients: Complex) -> NDArray[np.float32]:
+    """Return the (RINGS,) rms of the coefficients by ring."""
+    power = np.add.reduceat(np.abs(coefficients) ** 2, RING_STARTS) / np.diff(RING_STARTS, append=POINTS)
+    return np.asarray(np.sqrt(np.maximum(power, 1e-20)), np.float32)
+
+
+def _fitted(added: Plane, host: Host, rms: float, strength: float, times: int) -> Plane:
     """Scale to an rms, within what black, white and the cells' limits leave room for."""
     low = np.maximum(-host.cells, -host.limit * strength)
     high = np.minimum(255 - host.cells, host.limit * strength)
-    for _ in range(2):  # what clipping takes away, the rest makes up for
+    for _ in range(times):  # what clipping takes away, the rest makes up for the next time
         added = np.clip(added * np.float32(rms / max(rms_when_widened(added), 1e-9)), low, high)
     return added
