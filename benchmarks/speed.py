@@ -42,24 +42,26 @@ def picture(path: Path | None) -> NDArray[np.uint8]:
     return np.asarray(source.crop((0, 0, SIDE, SIDE)))
 
 
-def milliseconds(work: Callable[[], Any], repeat: int) -> float:
-    work()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return median(times) * 1e3
+def milliseconds(works: dict[str, Callable[[], Any]], repeat: int) -> dict[str, float]:
+    """Median time of each, taken in turns: what else the machine does then falls on all alike."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeat + 1):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            if turn:  # the first warms up
+                times[name].append(time.perf_counter() - start)
+    return {name: median(taken) * 1e3 for name, taken in times.items()}
 
 
-def markai_times(pixels: NDArray[np.uint8], repeat: int) -> dict[str, float]:
+def markai_works(pixels: NDArray[np.uint8]) -> dict[str, Callable[[], Any]]:
     mark, key = DwtDct(), Key(bytes(32))
     marked = mark.embed(pixels, key, b"acme:42!")
     assert mark.find(mark.look(marked), key).payload == b"acme:42!"
     return {
-        "embed": milliseconds(lambda: mark.embed(pixels, key, b"acme:42!"), repeat),
-        "detect": milliseconds(lambda: mark.find(mark.look(marked), key), repeat),
-        "detect, unmarked": milliseconds(lambda: mark.find(mark.look(pixels), key), repeat),
+        "embed": lambda: mark.embed(pixels, key, b"acme:42!"),
+        "detect": lambda: mark.find(mark.look(marked), key),
+        "detect, unmarked": lambda: mark.find(mark.look(pixels), key),
     }
 
 
@@ -74,16 +76,12 @@ def kernel_times(pixels: NDArray[np.uint8], repeat: int) -> dict[str, dict[str, 
         "pull": lambda k: k.pull(cells, cells, 25.0),
         "smooth": lambda k: k.smooth(cells, 8),
     }
-    return {
-        name: {
-            "compiled": milliseconds(lambda call=call: call(_kernels), repeat),
-            "reference": milliseconds(lambda call=call: call(reference), 3),
-        }
-        for name, call in calls.items()
-    }
+    compiled = milliseconds({name: lambda call=call: call(_kernels) for name, call in calls.items()}, repeat)
+    plain = milliseconds({name: lambda call=call: call(reference) for name, call in calls.items()}, 3)
+    return {name: {"compiled": compiled[name], "reference": plain[name]} for name in calls}
 
 
-def peer_times(pixels: NDArray[np.uint8], repeat: int) -> dict[str, float]:
+def peer_works(pixels: NDArray[np.uint8]) -> dict[str, Callable[[], Any]]:
     """invisible-watermark 0.2.0, dwtDctSvd, 32 bits, at its defaults, on the same pixels (BGR, as it wants them)."""
     sys.modules.setdefault("torch", types.ModuleType("torch"))  # imported by its package, used by its RivaGAN only
     try:
@@ -94,28 +92,29 @@ def peer_times(pixels: NDArray[np.uint8], repeat: int) -> dict[str, float]:
     encoder, decoder = WatermarkEncoder(), WatermarkDecoder("bytes", 32)
     encoder.set_watermark("bytes", b"test")
     marked = encoder.encode(bgr, "dwtDctSvd")
-    return {
-        "embed": milliseconds(lambda: encoder.encode(bgr, "dwtDctSvd"), max(3, repeat // 3)),
-        "detect": milliseconds(lambda: decoder.decode(marked, "dwtDctSvd"), max(3, repeat // 3)),
-    }
+    return {"embed": lambda: encoder.encode(bgr, "dwtDctSvd"), "detect": lambda: decoder.decode(marked, "dwtDctSvd")}
 
 
 def import_time(repeat: int) -> float:
     """Milliseconds that ``import markai`` adds to a bare interpreter (median difference)."""
 
-    def run(code: str) -> float:
-        return milliseconds(lambda: subprocess.run([sys.executable, "-c", code], check=True), repeat)
+    def run(code: str) -> Callable[[], Any]:
+        return lambda: subprocess.run([sys.executable, "-c", code], check=True)
 
-    return run("import markai") - run("pass")
+    taken = milliseconds({"bare": run("pass"), "markai": run("import markai")}, repeat)
+    return taken["markai"] - taken["bare"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--repeat", type=int, default=25)
     args = parser.parse_args()
     pixels = picture(args.picture)
-    ours, peer = markai_times(pixels, args.repeat), peer_times(pixels, args.repeat)
+    theirs = {f"peer {what}": work for what, work in peer_works(pixels).items()}
+    taken = milliseconds({**markai_works(pixels), **theirs}, args.repeat)
+    peer = {what: taken.pop(f"peer {what}") for what in ("embed", "detect")}
+    ours = taken
     result = {
         "machine": machine(),
         "markai_ms": ours,

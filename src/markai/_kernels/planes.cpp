@@ -68,6 +68,10 @@ Between between(std::size_t x, std::size_t step, std::size_t cells) {
     return {left, std::min(left + 1, cells - 1), at - float(left)};
 }
 
+inline void blend(float from, float rise, const float* weights, std::size_t n, float* out) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = from + rise * weights[i];
+}
+
 // out = row + what lies between the interpolated cell rows `above` and `below`, rounded and clipped.
 MARKAI_CLONES void add_row_between(const std::uint8_t* row, const float* above, const float* below, float t, std::size_t n,
                                    float, std::uint8_t* out) {
@@ -123,15 +127,18 @@ void cell_means(const Picture<Sample>& p, std::size_t step, float* means, float*
 template <class Sample>
 void add_cells(const Picture<Sample>& p, const float* cells, std::size_t step, Sample* out) {
     const std::size_t rows = p.height / step, columns = p.width / step, n = p.width * p.channels;
-    std::vector<Between> across(p.width);
-    for (std::size_t x = 0; x < p.width; ++x) across[x] = between(x, step, columns);
+    // Between the centres of two cells lie `step` samples, with the same weights for every pair of cells.
+    const std::size_t first = step / 2;
+    std::vector<float> weights(step * p.channels);
+    for (std::size_t i = 0; i < weights.size(); ++i)
+        weights[i] = (float(first + i / p.channels) + 0.5f) / float(step) - 0.5f;
     // Each cell row is widened once, then serves 2 x step picture rows.
     const auto widen = [&](std::size_t cell_row, std::vector<float>& wide) {
         const float* row = cells + cell_row * columns;
-        for (std::size_t x = 0; x < p.width; ++x) {
-            const float v = row[across[x].left] + (row[across[x].right] - row[across[x].left]) * across[x].t;
-            for (std::size_t c = 0; c < p.channels; ++c) wide[x * p.channels + c] = v;
-        }
+        float* out = std::fill_n(wide.data(), first * p.channels, row[0]);
+        for (std::size_t x = 0; x + 1 < columns; ++x, out += weights.size())
+            blend(row[x], row[x + 1] - row[x], weights.data(), weights.size(), out);
+        std::fill(out, wide.data() + n, row[columns - 1]);
     };
     std::vector<float> above(n), below(n);
     widen(0, above);

@@ -176,7 +176,9 @@ def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int) -> 
     shift = (float(carriers.shifts[nonce, 0]), float(carriers.shifts[nonce, 1]))
     peak = peak_at(seen, carriers, shift, nonce)
     enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= SURE
-    return enough and payload_code.decode(soft_bits(seen, carriers, peak), key, nonce).payload == payload
+    # A shorter list than detection's: quicker, and a margin of 0.3 dB.
+    decoded = payload_code.decode(soft_bits(seen, carriers, peak), key, nonce, list_size=8)
+    return enough and decoded.payload == payload
 
 
 def content_nonce(cells: NDArray[np.float32], key: Key) -> int:

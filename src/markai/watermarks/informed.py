@@ -3,8 +3,9 @@
 Informed embedding by gradient. The detector's view of the picture (whitened, cut into tiles, projected on the key's
 symbols) is computed; symbols that are weak, in the whole picture or in a part of it that a crop may leave, ask for
 more; the wish is pulled back through the detector's limiter to the cheapest residual (``_kernels.pull``), shaped by
-what the eye forgives. A few rounds of that, with growing energy. Against a blind residual of the same PSNR it gains a
-factor of 2 to 4 in detection energy. The detector knows nothing of it, so it may improve without a change of format.
+what the eye forgives. Two rounds of that; a third gains 4 % of detection energy and costs a quarter of the time.
+Against a blind residual of the same PSNR it gains a factor of 2 to 4 in detection energy. The detector knows nothing of
+it, so it may improve without a change of format.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from markai.watermarks.carriers import FX, FY, POINTS, RING, RING_STARTS, RINGS,
 
 Plane = NDArray[np.float32]
 
-ROUNDS = 3
+ROUNDS = 2
 STIFFNESS = 25.0  # |F| below which JPEG and noise would undo what is put there
 PILOT_GAIN = 1.2  # amplitude of pilots against data
 TILT = 0.3  # amplitudes rise with (radius)^TILT once the detector's levelling is undone
