@@ -289,6 +289,38 @@ def test_waves_is_in_range_at_every_relative_strength(part):
         assert attacks.steps(chains.WAVES[part](float(strength)))
 
 
+# The attacks on which the default mark has targets.
+TARGETS = [
+    *("none", "png", "webp-lossless", "avif:50", "jpeg:90", "jpeg:70", "jpeg:50", "jpeg:30", "jpeg:10", "webp:50"),
+    *("resize:0.5", "resize:0.75", "resize-back:0.5", "resize-back:0.75", "resize:2", "resize:0.35+jpeg:60"),
+    *("blur:2", "noise:0.05", "median:5", "gamma:0.7", "gamma:1.4", "brightness:0.5", "brightness:1.5"),
+    *("contrast:0.5", "contrast:1.5", "saturation:0", "hue:0.1", "grayscale", "crop:0.5", "crop:0.25", "crop:0.1"),
+    *("rotate:2", "rotate:5", "rotate:15", "rotate:45", "rotate:90", "rotate:180", "mirror"),
+    *("rotate-expand:2", "rotate-expand:5", "rotate-expand:15", "rotate-expand:45", "rotate-expand:90"),
+    *("aspect:0.8", "shear:3", "perspective:0.1", "erase:0.25", "paste:0.25", "text:0.08"),
+    *("screenshot", "social", "rotate:5+crop:0.7+jpeg:70"),
+]
+
+
+def test_the_suite_holds_every_attack_with_a_target():
+    assert set(TARGETS) <= set(attacks.SUITE)
+
+
+@pytest.mark.parametrize("suite", [attacks.SUITE, attacks.QUICK])
+def test_suites_hold_known_specs_once(suite):
+    assert len(set(suite)) == len(suite)
+    for spec in suite:
+        assert attacks.steps(spec)
+    assert {"none", "jpeg:50", "crop:0.25", "rotate:5", "mirror", "erase:0.25"} <= set(suite)
+
+
+def test_the_quick_suite_is_quick(photograph):
+    assert len(attacks.QUICK) <= 16
+    assert set(attacks.QUICK) <= set(attacks.SUITE)
+    for spec in attacks.QUICK:
+        assert attacks.apply(spec, photograph).size
+
+
 @pytest.mark.parametrize("name", attacks.names())
 def test_defaults_are_in_range(name):
     attack, default = attacks.parse(name)

@@ -20,9 +20,12 @@ from markai.attacks import codecs, photometric, geometry, local, regeneration, c
 from markai.attacks.local import GRAY
 from markai.attacks.pixels import Pixels
 from markai.attacks.registry import Attack, Strength, Traits, apply, attack, chain, names, parse, steps, traits
+from markai.attacks.suites import QUICK, SUITE
 
 __all__ = [
     "GRAY",
+    "QUICK",
+    "SUITE",
     "Attack",
     "Pixels",
     "Strength",
