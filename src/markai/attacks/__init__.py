@@ -1,0 +1,40 @@
+"""What happens to pictures on their way: pure, seeded functions, each with one strength, found by name.
+
+>>> import numpy
+>>> pixels = numpy.full((64, 96, 3), 128, numpy.uint8)
+>>> apply("crop:0.25", pixels, seed=7).shape
+(32, 48, 3)
+>>> apply("crop:0.25+resize:0.5+jpeg:60", pixels, seed=7).shape
+(16, 24, 3)
+>>> attack, strength = parse("jpeg")
+>>> attack.name, attack.strength.meaning, strength
+('jpeg', 'quality, 4:2:0', 50)
+
+To add one, write a function from (pixels, strength, random generator) to pixels in the module of its family and
+register it with ``@attack``; a combination with a name of its own goes into ``chains``. Pixels are (H, W, 3) uint8
+RGB throughout; the input is never changed, and may be returned as it is.
+"""
+
+# Imported for what they register, in the order in which names() lists them.
+from markai.attacks import codecs, photometric, geometry, local, regeneration, chains  # noqa: F401, I001
+from markai.attacks.local import GRAY
+from markai.attacks.pixels import Pixels
+from markai.attacks.registry import Attack, Strength, Traits, apply, attack, chain, names, parse, steps, traits
+from markai.attacks.suites import QUICK, SUITE
+
+__all__ = [
+    "GRAY",
+    "QUICK",
+    "SUITE",
+    "Attack",
+    "Pixels",
+    "Strength",
+    "Traits",
+    "apply",
+    "attack",
+    "chain",
+    "names",
+    "parse",
+    "steps",
+    "traits",
+]

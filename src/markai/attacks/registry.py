@@ -1,0 +1,193 @@
+"""The register of attacks: names, strengths, combinations, chains. The attacks themselves stand in their families."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from markai.attacks.pixels import Pixels
+from markai.errors import ImageError, MethodError
+
+Function = Callable[[Pixels, float, np.random.Generator], Pixels]
+Family = Literal["codec", "geometry", "photometric", "local", "regeneration", "chain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Strength:
+    """What the number after the colon means: from ``low`` to ``high``, by ``step`` where that is not 0.
+
+    >>> window = Strength("window in pixels", 3, 15, default=5, step=2)
+    >>> window.allows(7), window.allows(8), str(window)
+    (True, False, 'window in pixels, 3 to 15 by 2')
+    """
+
+    meaning: str
+    low: float
+    high: float
+    default: float
+    step: float = 0
+
+    def allows(self, value: float) -> bool:
+        """Whether ``value`` lies in the range and on a step of it; NaN never does."""
+        return self.low <= value <= self.high and not (self.step and (value - self.low) % self.step)
+
+    def __str__(self) -> str:
+        return f"{self.meaning}, {self.low:g} to {self.high:g}" + (f" by {self.step:g}" if self.step else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """A named attack; ``strength`` is None where there is only one.
+
+    ``geometric`` attacks move what they keep, so that a detector has to search for it. A ``proxy`` stands in for
+    an attack that needs trained weights: to survive it is necessary, and proves nothing about the real one.
+    """
+
+    name: str
+    strength: Strength | None
+    function: Function
+    family: Family
+    proxy: bool = False
+    geometric: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What is true of a spec as a whole: of any of its steps."""
+
+    families: tuple[Family, ...]
+    proxy: bool
+    geometric: bool
+
+
+_ATTACKS: dict[str, Attack] = {}
+
+
+def attack(
+    name: str,
+    strength: Strength | None = None,
+    *,
+    family: Family,
+    proxy: bool = False,
+    geometric: bool = False,
+) -> Callable[[Function], Function]:
+    """Register the decorated function under ``name``."""
+
+    def register(function: Function) -> Function:
+        _ATTACKS[name] = Attack(name, strength, function, family, proxy, geometric)
+        return function
+
+    return register
+
+
+def chain(name: str, strength: Strength | None = None) -> Callable[[Callable[[float], str]], Callable[[float], str]]:
+    """Register a combination under a name of its own: the decorated function writes its spec for a strength."""
+
+    def register(spec_of: Callable[[float], str]) -> Callable[[float], str]:
+        def run(pixels: Pixels, value: float, rng: np.random.Generator) -> Pixels:
+            return apply(spec_of(value), pixels, seed=int(rng.integers(1 << 32)))
+
+        run.__doc__ = spec_of.__doc__
+        usual = traits(spec_of(strength.default if strength else 0))
+        _ATTACKS[name] = Attack(name, strength, run, "chain", usual.proxy, usual.geometric)
+        return spec_of
+
+    return register
+
+
+def names() -> list[str]:
+    """Return the names of all attacks, like with like.
+
+    >>> names()[:4]
+    ['none', 'jpeg', 'webp', 'avif']
+    """
+    return list(_ATTACKS)
+
+
+def parse(spec: str) -> tuple[Attack, float]:
+    """Return the attack and the strength that ``"name"`` or ``"name:strength"`` asks for.
+
+    >>> parse("blur:1.5")[1], parse("blur")[1], parse("grayscale")[1]
+    (1.5, 2.0, 0)
+
+    Raises:
+        MethodError: if there is no such attack, or its strength is out of range.
+    """
+    name, colon, given = spec.partition(":")
+    if name not in _ATTACKS:
+        raise MethodError(f"no attack {name!r} - choose from {', '.join(names())}")
+    found = _ATTACKS[name]
+    if found.strength is None:
+        if colon:
+            raise MethodError(f"{name} takes no strength - write {name!r}")
+        return found, 0
+    if not colon:
+        return found, found.strength.default
+    value = _number(given)
+    if not found.strength.allows(value):
+        raise MethodError(f"{spec!r} is out of range - {name} takes {found.strength}")
+    return found, value
+
+
+def steps(spec: str) -> list[tuple[Attack, float]]:
+    """Return what a combination such as ``"crop:0.9+jpeg:60"`` asks for, in the order in which it happens.
+
+    >>> [(step.name, strength) for step, strength in steps("crop:0.9+jpeg")]
+    [('crop', 0.9), ('jpeg', 50)]
+
+    Raises:
+        MethodError: if a step names no attack, or its strength is out of range.
+    """
+    return [parse(step) for step in spec.split("+")]
+
+
+def traits(spec: str) -> Traits:
+    """Return the families and the flags of an attack or a combination.
+
+    >>> traits("rotate:5+jpeg:70")
+    Traits(families=('geometry', 'codec'), proxy=False, geometric=True)
+
+    Raises:
+        MethodError: if a step names no attack, or its strength is out of range.
+    """
+    found = [step for step, _ in steps(spec)]
+    return Traits(
+        families=tuple(dict.fromkeys(step.family for step in found)),
+        proxy=any(step.proxy for step in found),
+        geometric=any(step.geometric for step in found),
+    )
+
+
+def apply(spec: str, pixels: Pixels, seed: int = 0) -> Pixels:
+    """Return the attacked pixels, in memory of their own; the same ``seed`` (0 or more) gives the same.
+
+    An attack draws the same numbers at every strength, so that a sweep compares like with like. A combination
+    gives what its steps give one after the other with this seed, unless the same attack comes twice.
+
+    Raises:
+        MethodError: if there is no such attack, or its strength is out of range.
+        ImageError: if the pixels are not (H, W, 3) uint8, or a codec cannot hold them.
+        MissingExtraError: if an attack needs a package that is not installed.
+    """
+    wanted = steps(spec)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ImageError(f"attacks take (H, W, 3) uint8 RGB, not {pixels.shape} {pixels.dtype}")
+    before: Counter[str] = Counter()
+    attacked = pixels
+    for step, strength in wanted:
+        # The second "noise" of a combination must not be the first once more. No name has a byte this small.
+        again = [before[step.name]] if before[step.name] else []
+        rng = np.random.default_rng([seed, *step.name.encode(), *again])
+        attacked = step.function(attacked, strength, rng)
+        before[step.name] += 1
+    return np.array(attacked, order="C")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
