@@ -27,10 +27,10 @@ FIRMNESS = 0.7  # how sharply weak symbols are preferred to strong ones
 # Root mean square of the residual, in grey levels: a picture whose parts decode easily gets less, a hard one more, as
 # the detection energy of its weakest part at NOMINAL compares to COMFORTABLE.
 NOMINAL = 255 / 10 ** (42.0 / 20)
-QUIETEST, LOUDEST = 255 / 10 ** (42.5 / 20), 255 / 10 ** (40.3 / 20)
-COMFORTABLE = 1400.0
+QUIETEST, LOUDEST = 255 / 10 ** (42.8 / 20), 255 / 10 ** (40.4 / 20)
+COMFORTABLE = 1100.0
 # Mean loss of SSIM that no picture exceeds, and its constant (0.03 * 255)^2: flat pictures get less than QUIETEST.
-SSIM_LOSS, SSIM_C2 = 0.05, 58.5225
+SSIM_LOSS, SSIM_C2 = 0.045, 58.5225
 # Most that one cell changes, in grey levels: in a flat area, and more for each grey level of activity.
 FLAT_LIMIT, LIMIT_SLOPE = 4.0, 0.5
 ENOUGH = np.float32(25)  # activity, in grey levels, above which more hides no more
