@@ -1,6 +1,7 @@
 """False positives: unmarked pictures against many random keys, and one fixed key against every unmarked picture.
 
     python benchmarks/null.py [--keys 1000] [--pictures FOLDER] [--workers 2]
+    python benchmarks/null.py --keys 0 --pictures FOLDER        # the fixed key alone, on pictures of any size
 
 Every trial is the full detection (all cell sizes, positions, nonces, payload candidates) through ``DwtDct.find``, the
 picture's key-independent half shared between keys. Written to ``results/null.json``.
@@ -51,9 +52,9 @@ def synthetic(side: int = 640) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         yield name, np.repeat(plane.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def sources(folder: Path) -> list[str]:
-    """Return names of all pictures: files of at least 256 px, and the synthetic ones."""
-    return [str(path) for path in eval_files(folder, 256)] + [f"synthetic:{name}" for name, _ in synthetic()]
+def sources(folder: Path, least_side: int) -> list[str]:
+    """Return names of all pictures: files of at least that size, and the synthetic ones."""
+    return [str(path) for path in eval_files(folder, least_side)] + [f"synthetic:{name}" for name, _ in synthetic()]
 
 
 def pixels_of(source: str) -> NDArray[np.uint8]:
@@ -82,13 +83,17 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=EVAL)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    names, log10_p, fixed_hits, payloads = sources(args.pictures), [], [], 0
+    names, log10_p, fixed_hits, payloads = sources(args.pictures, 256 if args.keys else 0), [], [], 0
     with ProcessPoolExecutor(args.workers) as pool:
         for done, (source, values, fixed, accepted) in enumerate(pool.map(partial(trials, keys=args.keys), names), 1):
             log10_p += values
             payloads += accepted
             fixed_hits += [source] if fixed else []
-            print(f"{done}/{len(names)} {Path(source).name}: smallest p {10 ** min(values):.2g}", flush=True)
+            if values:
+                print(f"{done}/{len(names)} {Path(source).name}: smallest p {10 ** min(values):.2g}", flush=True)
+    if not args.keys:
+        print(f"found under the fixed key: {len(fixed_hits)} of {len(names)} {fixed_hits}")
+        return
     p = 10.0 ** np.array(log10_p)
     false = int((p <= FPR).sum())
     result = {
