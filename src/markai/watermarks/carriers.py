@@ -88,8 +88,12 @@ class Carriers:
 
     def values(self, coded: NDArray[np.uint8], nonce: int) -> NDArray[np.float32]:
         """Return the (SYMBOLS,) signs for coded bits (CODE_BITS,) and a nonce."""
-        bits = np.concatenate([coded, nonce_bits(nonce)])
-        return (1 - 2 * bits.astype(np.float32)).astype(np.float32)
+        return as_signs(np.concatenate([coded, nonce_bits(nonce)]))
+
+
+def as_signs(bits: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return +1 for 0 and -1 for 1."""
+    return np.asarray(1 - 2 * bits.astype(np.float32), np.float32)
 
 
 def nonce_bits(nonce: int) -> NDArray[np.uint8]:
@@ -114,8 +118,7 @@ class _Dealer:
         return self._words[self._at - n : self._at]
 
     def signs(self, *shape: int) -> NDArray[np.float32]:
-        drawn = self.words(int(np.prod(shape))).reshape(shape) >> np.uint64(63)
-        return (1 - 2 * drawn.astype(np.float32)).astype(np.float32)
+        return as_signs((self.words(int(np.prod(shape))).reshape(shape) >> np.uint64(63)).astype(np.uint8))
 
     def permutation(self, n: int) -> NDArray[np.int64]:
         return np.argsort(self.words(n), kind="stable")

@@ -64,7 +64,7 @@ class DwtDct:
         shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
         added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
         marked = add_cells(pixels, added, step)
-        if not _reads(cell_means(marked, step), key, payload, nonce):
+        if not _reads(cell_means(marked, step), key, payload, nonce, shift):
             raise CapacityError(
                 "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with "
                 "the tile), or the strength is too low - raise the strength, or mark a larger picture"
@@ -133,10 +133,9 @@ class _Search:
                 log10_p = either(self.log10_p(peak), payload_code.log10_p_value(checked))
                 return self._found(step, peak, nonce, log10_p, payload)
         step, _, peak = self.candidates[0]
-        log10_p = self.log10_p(peak)
-        if 10**log10_p <= self.fpr:
-            return self._found(step, peak, nonce_of(peak.signs), log10_p, None)
-        return Detection(log10_p, self.fpr, key_id=self.key.id, tests=self.tests)
+        if self.sure:
+            return self._found(step, peak, nonce_of(peak.signs), self.log10_p(peak), None)
+        return Detection(self.log10_p(peak), self.fpr, key_id=self.key.id, tests=self.tests)
 
     def _decode(self, seen: Complex, peak: Peak) -> tuple[bytes | None, int, int]:
         """Return (payload, nonce, MACs compared), trying the nonce as read and with its doubtful signs turned."""
@@ -168,12 +167,11 @@ class _Search:
         )
 
 
-def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int) -> bool:
+def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int, shift: tuple[int, int]) -> bool:
     """Whether detection will find the payload in these cells: its own steps, but at the known place."""
     seen, carriers = observe(cells), carriers_for(key)
     if seen is None:
         return False
-    shift = (float(carriers.shifts[nonce, 0]), float(carriers.shifts[nonce, 1]))
     peak = peak_at(seen, carriers, shift, nonce)
     enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= SURE
     # A shorter list than detection's: quicker, and a margin of 0.3 dB.

@@ -123,7 +123,6 @@ class _Tiles:
         self._order = np.argsort(carriers.symbol.ravel(), kind="stable")
         self._starts = np.searchsorted(carriers.symbol.ravel()[self._order], np.arange(SYMBOLS))
         self._phase = phase(slice(None), shift)
-        self.parts_of = np.bincount(carriers.symbol.ravel(), minlength=SYMBOLS).astype(np.float32)
 
     def spectra(self, plane: Plane) -> Complex:
         """Return the (tiles, POINTS) coefficients of a plane."""

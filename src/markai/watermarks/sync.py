@@ -24,6 +24,7 @@ from markai.watermarks.carriers import (
     TILE,
     Carriers,
     Complex,
+    as_signs,
     nonce_bits,
     phase,
 )
@@ -108,7 +109,7 @@ def find_peaks(seen: Complex, carriers: Carriers, count: int) -> list[Peak]:
 
 def peak_at(seen: Complex, carriers: Carriers, shift: tuple[float, float], nonce: int) -> Peak:
     """Return what :func:`find_peaks` would say of one known place."""
-    signs = (1 - 2 * nonce_bits(nonce).astype(np.float32)).astype(np.float32)
+    signs = as_signs(nonce_bits(nonce))
     aligned = seen[carriers.pilots] * carriers.pilot_phase.conj() * phase(carriers.pilots, shift)
     unit = np.sqrt(2 / float((np.abs(aligned) ** 2).sum()))
     each = np.bincount(carriers.groups, aligned.real, GROUPS) * signs * unit
