@@ -27,6 +27,7 @@ LAYERS = [
     {"payload", "image", "image_files", "image_containers", "image_tiff", "files"},
     {"watermarks", "attacks", "metrics"},
     {"api"},
+    {"bench"},
     {"cli"},
 ]
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,1 @@
+"""The robustness benchmark: methods against attacks over pictures, every figure with its interval."""
