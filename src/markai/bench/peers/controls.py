@@ -14,7 +14,7 @@ class RandomBits:
     attack and on every picture it must come out at its nominal false-positive rate, no better and no worse.
 
     >>> RandomBits().extract(np.zeros((8, 8, 3), np.uint8))[:8]
-    array([1, 1, 0, 1, 1, 1, 0, 0], dtype=uint8)
+    array([0, 1, 1, 0, 0, 0, 1, 1], dtype=uint8)
     """
 
     name = "control/random-bits"

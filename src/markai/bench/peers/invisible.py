@@ -68,9 +68,8 @@ class RivaGan:
     """``rivaGan``: 32 bits by a small learned encoder and decoder, whose weights (1.7 MB) are inside the wheel.
 
     The two ONNX files are run as the package runs them, without its torch glue, on as many threads as the process is to
-    use. ``strength`` scales the residual of their result, which is no more than 3 levels: to keep what is finer than a
-    level, it is rounded by a fixed dither. Theirs is cut to whole levels, which turns +-2.04 into +2 and -3 (42.3 dB into
-    40.6 on one photograph).
+    use. ``strength`` scales the residual of their result, which is 3 levels at most: a fixed dither keeps what is finer
+    than a level. (Theirs is cut to whole levels: +-2.04 becomes +2 and -3, and 42.3 dB 40.6 on one photograph.)
     """
 
     name = "invisible-watermark/rivaGan"
@@ -130,22 +129,14 @@ def _frame(bgr: Any) -> Any:
 def package() -> Any:
     """Return the package. It imports torch for its RivaGAN; where there is none, an empty module stands in for that."""
     absent = importlib.util.find_spec("torch") is None
-    before = sys.modules.get("torch")
     if absent:
         sys.modules["torch"] = ModuleType("torch")
     try:
         import imwatermark
     finally:
-        if absent:
-            _put_back("torch", before)
+        if absent:  # or everybody would find the empty one
+            del sys.modules["torch"]
     return imwatermark
-
-
-def _put_back(name: str, module: ModuleType | None) -> None:
-    if module is None:
-        del sys.modules[name]
-    else:
-        sys.modules[name] = module
 
 
 @cache
