@@ -57,9 +57,17 @@ class Reading:
 class Method(Protocol):
     """What the benchmark asks of a method."""
 
-    bits: int
-    keyed: bool
-    adjustable: bool
+    @property
+    def bits(self) -> int:
+        """How long the message is."""
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it knows keys and states p-values of its own."""
+
+    @property
+    def adjustable(self) -> bool:
+        """Whether the strength changes anything."""
 
     def embed(self, pixels: Pixels, trial: Trial, strength: float) -> Pixels:
         """Return the marked pixels."""
@@ -135,7 +143,7 @@ def load(name: str) -> Method:
         MissingExtraError: if it needs a package that is not installed.
     """
     mark = peers.load(name)
-    return Keyed(mark) if hasattr(mark, "find") else Unkeyed(mark)
+    return Keyed(mark) if isinstance(mark, Watermark) else Unkeyed(mark)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +143,7 @@ def _leaves(side: int, rng: np.random.Generator) -> Pixels:
     return rounded(canvas)
 
 
-def _patterns(side: int) -> dict[str, NDArray[np.floating | np.integer]]:
+def _patterns(side: int) -> dict[str, NDArray[Any]]:
     y, x = np.mgrid[:side, :side]
     rng = np.random.default_rng(0)
     few, some = side // 8, max(1, side // 4)
@@ -178,6 +179,6 @@ def _read(path: Path) -> Pixels:
     return rounded(255 * colors)
 
 
-def _unit(values: NDArray[np.generic]) -> NDArray[np.float32]:
+def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
     scale = np.iinfo(values.dtype).max if values.dtype.kind == "u" else 1
     return values.astype(np.float32) / np.float32(scale)

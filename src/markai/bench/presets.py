@@ -24,7 +24,7 @@ SUITES = {
 def default_methods() -> list[str]:
     """Return the methods that can run here: the installed keyed ones, and the peers that are there."""
     ready = [name for name, reason in peers.available().items() if reason is None]
-    return [*watermarks.names(), *(name for name in ready if not name.startswith(peers.CONTROL))]
+    return [*watermarks.names(), *(name for name in ready if not name.startswith("control/"))]
 
 
 def matched(methods: Sequence[str], psnr: float) -> list[str]:
