@@ -83,6 +83,7 @@ def _swept(view: View, sweep: Row, across: str, share: str) -> list[Line]:
                 row
                 for row in sweep["points"]
                 if row["method"] == method
+                and finite(row["strength"]) is not None
                 and finite(row.get(across)) is not None
                 and finite((row.get(share) or {}).get("value")) is not None
             ),
@@ -134,11 +135,11 @@ def roc(view: View) -> Markup | None:
     """Return one chart per attack: detection against false alarms, on a logarithmic axis."""
     by_attack: dict[str, list[Row]] = {}
     for row in view.roc:
-        if len(row["points"]) >= FEWEST:
+        if len(_known(row["points"])) >= FEWEST:
             by_attack.setdefault(row["attack"], []).append(row)
     if not by_attack:
         return None
-    low = _decade(rate for row in view.roc for rate, _ in row["points"])
+    low = _decade(rate for row in view.roc for rate, _ in _known(row["points"]))
     x, y = Axis("false-positive rate", low, 1, log=True), Axis("detected", 0, 1)
     chance = curve(x, y, [(low ** (k / 48), low ** (k / 48)) for k in range(49)])
     figures: list[tuple[Child, Markup]] = []
@@ -151,15 +152,19 @@ def roc(view: View) -> Markup | None:
 
 
 def _roc_line(view: View, row: Row, low: float) -> Line:
-    known = [(x, y) for x, y in sorted(row["points"]) if finite(x) is not None and finite(y) is not None]
+    known = _known(row["points"])
     start = max((y for x, y in known if x <= low), default=0.0)  # a log axis has no 0: what is left of it stands on it
     points = [Point(low, start), *(Point(x, y) for x, y in known if x > low)]
     return Line(row["method"], view.style(row["method"]), points, staircase=True, marked=False)
 
 
+def _known(pairs: Iterable[Sequence[float]]) -> list[tuple[float, float]]:
+    return sorted((x, y) for x, y in pairs if finite(x) is not None and finite(y) is not None)
+
+
 def _decade(values: Iterable[float]) -> float:
     """Return the power of ten, at most 0.1, at or below the smallest positive value."""
-    smallest = min((value for value in values if finite(value) is not None and value > 0), default=0.1)
+    smallest = min((value for value in values if value > 0), default=0.1)
     return 10.0 ** min(-1, math.floor(math.log10(smallest) + 1e-9))
 
 
@@ -168,10 +173,10 @@ def _decade(values: Iterable[float]) -> float:
 
 def calibration(view: View) -> Markup | None:
     """Return one chart per method: p-values of unmarked pictures against those that an honest method would give."""
-    drawn = [row for row in view.null if len(row.get("quantiles") or []) >= FEWEST]
-    if not drawn:
+    lines = [line for line in (_null_line(view, row) for row in view.null) if len(line.points) >= FEWEST]
+    if not lines:
         return None
-    low = _decade(value for row in drawn for pair in row["quantiles"] for value in pair)
+    low = _decade(value for line in lines for point in line.points for value in (point.x, point.y))
     x, y = Axis("expected p", low, 1, log=True), Axis("observed p", low, 1, log=True)
     ground = [
         region(x, y, [(low, low), (1, low), (1, 1)]),
@@ -179,25 +184,21 @@ def calibration(view: View) -> Markup | None:
         note(x, y, (low**0.03, low**0.96), "too many false alarms", shaded=True),
         note(x, y, (low**0.97, low**0.06), "cautious"),
     ]
-    figures = [
-        (
-            [swatch(view.style(row["method"])), " ", row["method"]],
-            chart(x, y, [_null_line(view, row)], _null_words(row), ground),
-        )
-        for row in drawn
-    ]
-    return _figures(figures)
+    return _figures(
+        ([swatch(line.style), " ", breakable(line.name)], chart(x, y, [line], _null_words(line), ground))
+        for line in lines
+    )
 
 
 def _null_line(view: View, row: Row) -> Line:
-    pairs = sorted(row["quantiles"])
-    points = [Point(x, y, title=f"expected {x:.2g}, observed {y:.2g}") for x, y in pairs]
+    pairs = _known(row.get("quantiles") or [])
+    points = [Point(x, y, title=f"expected {small(x)}, observed {small(y)}") for x, y in pairs]
     return Line(row["method"], view.style(row["method"]), points, marked=len(points) <= MARKED)
 
 
-def _null_words(row: Row) -> str:
-    x, y = min(row["quantiles"])
-    return f"Null calibration of {row['method']}: where {x:.2g} is expected, {y:.2g} was observed"
+def _null_words(line: Line) -> str:
+    first = line.points[0]
+    return f"Null calibration of {line.name}: where {small(first.x)} is expected, {small(first.y)} was observed"
 
 
 def null_rates(view: View) -> Markup:

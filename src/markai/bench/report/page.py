@@ -125,15 +125,17 @@ def _glance(view: View) -> Child:
 
 def _robustness(view: View) -> Child:
     """Return one heat table per measure; radio buttons choose which is seen, without a script."""
-    if not view.measures or not view.attacks:
+    if not view.methods or not view.measures or not view.attacks:
         return None
-    choice, panels = [], []
+    parts = []
     for index, measure in enumerate(view.measures):
         ident = f"measure-{index}"
-        choice.append(tag("input", type="radio", name="measure", id=ident, checked=index == 0))
-        choice.append(tag("label", measure.label, for_=ident))
-        panels.append(tag("div", scale(measure), robustness(view, measure), class_="panel"))
-    return tag("div", choice, panels, class_="tabs")
+        parts += [
+            tag("input", type="radio", name="measure", id=ident, checked=index == 0),
+            tag("label", measure.label, for_=ident),
+            tag("div", scale(measure), robustness(view, measure), class_="panel"),
+        ]
+    return tag("div", parts, class_="tabs")
 
 
 def _methods(view: View) -> Child:
@@ -158,29 +160,23 @@ def _worst(view: View) -> Child:
 
 
 def _card(view: View, worst: Row) -> Markup:
-    pictures = [
-        tag(
-            "figure",
-            tag(
-                "img",
-                src=image["src"] if image["src"].startswith("data:image/") else None,
-                width=image["width"],
-                height=image["height"],
-                alt=f"{worst['picture']}, {image['label']}",
-                loading="lazy",
-            ),
-            tag("figcaption", image["label"]),
-        )
-        for image in worst["images"]
-    ]
-    why = [worst["why"], [", ", tag("code", worst["attack"])] if worst.get("attack") else None]
-    head = tag("h3", swatch(view.style(worst["method"])), " ", tag("span", breakable(worst["method"])))
-    return tag(
-        "article",
-        head,
-        tag("p", tag("b", breakable(worst["picture"])), ": ", why),
-        tag("div", pictures, class_="pictures"),
+    head = tag("h3", swatch(view.style(worst["method"])), tag("span", breakable(worst["method"])))
+    attack = [", ", tag("code", worst["attack"])] if worst.get("attack") else None
+    why = tag("p", tag("b", breakable(worst["picture"])), ": ", worst["why"], attack)
+    figures = [_picture(worst["picture"], image) for image in worst["images"]]
+    return tag("article", head, why, tag("div", figures, class_="pictures"))
+
+
+def _picture(name: str, image: Row) -> Markup:
+    drawn = tag(
+        "img",
+        src=image["src"],
+        width=image["width"],
+        height=image["height"],
+        alt=f"{name}, {image['label']}",
+        loading="lazy",
     )
+    return tag("figure", drawn, tag("figcaption", image["label"]))
 
 
 def _limits(view: View) -> Child:
@@ -265,7 +261,8 @@ SECTIONS = (
     Section(
         "strength",
         "Strength",
-        "Strengths as they were tried, at even distances, the mild end on the left. The band is the 95 % interval.",
+        "Strengths as they were tried, at even distances, the mild end on the left. "
+        "The band is the 95 % interval; with many methods only the markers tell it.",
         strength,
     ),
     Section(

@@ -300,18 +300,11 @@ def _flags(cell: Row | None) -> list[Markup]:
 
 
 def _details(cell: Row | None, method: str) -> str | None:
-    """Return all that is known of a cell, for who points at it."""
+    """Return what the table has no room for, for who points at a cell."""
     if cell is None:
         return None
-    facts = [f"{method}, {cell['attack']}, {plural(cell['n'], 'picture')}", f"exact {fraction(cell['exact']['value'])}"]
-    facts += [f"p at most {rate}: {fraction(share['value'])}" for rate, share in cell["detected"].items()]
-    accuracy, curve = cell.get("bit_accuracy") or {}, cell.get("auroc") or {}
-    facts += [
-        f"bit accuracy {fraction(accuracy.get('mean'))}",
-        f"median p {power(cell.get('median_log10_p'))}",
-        f"AUROC {fraction(curve.get('value'))}",
-    ]
-    return "\n".join(facts)
+    known = f"median p {power(cell.get('median_log10_p'))}, AUROC {fraction((cell.get('auroc') or {}).get('value'))}"
+    return f"{method}, {cell['attack']}: {plural(cell['n'], 'picture')}, {known}"
 
 
 def scale(measure: Measure) -> Markup:
