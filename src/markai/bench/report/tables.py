@@ -134,7 +134,7 @@ def methods(view: View) -> Markup:
     groups: list[tuple[str, list[Markup]]] = [
         ("Mark", [_line("Payload, bits", view, _bits), _line("Strength", view, _strength)]),
         ("Marked picture against the original: mean, 95 % interval, worst picture", _quality_lines(view)),
-        ("Time, ms: one thread, below it as installed", _time_lines(view)),
+        ("Time, ms: one thread, below it the default threads", _time_lines(view)),
         ("Memory, MB", _memory_lines(view)),
         (
             "Honesty",
