@@ -44,12 +44,3 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool | None)
         if value is not None and value is not False
     )
     return Markup(f"<{name}{written}>" if name in VOID else f"<{name}{written}>{markup(children)}</{name}>")
-
-
-def slug(*words: str) -> str:
-    """Return a name that can stand in an ``id``: letters, digits and hyphens.
-
-    >>> slug("roc", "resize:0.35+jpeg:60")
-    'roc-resize-0-35-jpeg-60'
-    """
-    return "-".join("".join(c if c.isascii() and c.isalnum() else "-" for c in word.lower()) for word in words)
