@@ -112,6 +112,10 @@ class Plan:
         """Return the first entry of each method: a detector's null does not depend on a strength of embedding."""
         return list({entry.name: entry for entry in reversed(self.entries)}.values())[::-1]
 
+    def first(self, entry: Entry) -> Entry:
+        """Return the entry whose null rows serve this one."""
+        return next(each for each in self.entries if each.name == entry.name)
+
     def _turns(self, spec: str) -> int:
         return self.positions if any(step.name in MOVING for step, _ in attacks.steps(spec)) else 1
 

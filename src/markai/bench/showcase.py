@@ -45,7 +45,7 @@ def worst(plan: Plan, rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _most_changed(rows: Iterable[Row]) -> list[tuple[Row, str]]:
     least: dict[str, Row] = {}
     for row in rows:
-        if row["kind"] == "mark" and row.get("ssim") is not None:
+        if row["kind"] == "mark" and row.get("ssim") is not None and row["psnr"] is not None:
             least[row["method"]] = min(row, least.get(row["method"], row), key=lambda each: each["ssim"])
     return [(row, f"its lowest SSIM: {row['ssim']:.4f}, {row['psnr']:.1f} dB") for row in least.values()]
 

@@ -1,5 +1,6 @@
 """Rows into tables: shares with intervals, qualities, curves, calibration. Whatever the report shows is here."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,17 +14,19 @@ from markai.bench import statistics as measures
 from markai.bench.methods import Entry
 from markai.bench.plan import Plan
 from markai.bench.rows import Row
+from markai.bench.work import DAMAGE
 from markai.metrics import METRICS
-from markai.stats import clopper_pearson
 
 Table = dict[str, Any]
 
-RATES = {"1e-2": -2.0, "1e-3": -3.0, "1e-6": -6.0}
+RATES = {"1e-2": 1e-2, "1e-3": 1e-3, "1e-6": 1e-6}
+FIXED_RATE = 1e-6
 WAVES_RATE = "1e-3"  # quality at performance is defined at a false-positive rate of 0.1 %
 NOT_FOUND = 0.0  # the log10 p of a row that failed
+PERFORMANCES = {"q95": 0.95, "q70": 0.7}
 LEAST_POINTS = 3  # of a curve
 MOST_ROCS = 6
-MICROSCOPE = 3  # digits that a share needs
+TIMES = ("embed_ms", "detect_ms", "embed_ms_default", "detect_ms_default", "width", "height")
 
 
 def of(header: Row, rows: Iterable[Row], plan: Plan, command: str = "") -> Table:
@@ -95,7 +98,7 @@ class _View:
             "strength": strengths[0] if strengths else entry.strength,
             "errors": sum("error" in row for row in (*marks, *attacked)),
             "refused": sum("error" in row for row in marks),
-            "quality": {name: table for name in METRICS if (table := _quality(marks, name, self.plan.settings.seed))},
+            "quality": {name: table for name in METRICS if (table := self._quality(marks, name))},
             "time": {name: times[0][name] for name in TIMES} if times else None,
             "memory_mb": {"embed": times[0]["embed_mb"], "detect": times[0]["detect_mb"]} if times else None,
         }
@@ -120,24 +123,39 @@ class _View:
     def cell(self, entry: Entry, spec: str) -> Table:
         """Return how a method stands one attack."""
         rows = self.attacked[entry.label, spec]
-        scores = [_log10_p(row) for row in rows]
+        scores, pictures = [_log10_p(row) for row in rows], [row["picture"] for row in rows]
         accuracy = [row for row in rows if "bit_accuracy" in row]
         return {
             "method": entry.label,
             "attack": spec,
             "n": len(rows),
             "errors": sum("error" in row for row in rows),
-            "exact": _share(sum(row.get("exact", False) for row in rows), len(rows)),
-            "detected": {name: _share(sum(p <= rate for p in scores), len(rows)) for name, rate in RATES.items()},
-            "bit_accuracy": _mean(accuracy, "bit_accuracy", self.plan.settings.seed),
+            "exact": measures.share([row.get("exact", False) for row in rows], pictures).to_dict(),
+            "detected": {name: measures.tpr_at(scores, rate, pictures).to_dict() for name, rate in RATES.items()},
+            "bit_accuracy": self._mean(accuracy, "bit_accuracy"),
             "median_log10_p": median(scores) if scores else None,
             "auroc": self._auroc(entry, spec, rows),
             "wrong": sum(row.get("wrong", False) for row in rows),
         }
 
+    def _mean(self, rows: Sequence[Row], name: str) -> Table | None:
+        """Return mean and interval of a column, over pictures."""
+        if not rows:
+            return None
+        pictures = [row["picture"] for row in rows]
+        found = measures.bootstrap_mean([row[name] for row in rows], pictures, self.plan.settings.seed)
+        return {"mean": found.value, "low": found.low, "high": found.high, "n": found.n}
+
+    def _quality(self, marks: Sequence[Row], name: str) -> Table | None:
+        """Return mean, interval and the worst picture of a metric."""
+        known = [row for row in marks if row.get(name) is not None]
+        found = self._mean(known, name)
+        worst = min if METRICS[name].higher_is_better else max
+        return found and found | {"least": worst(row[name] for row in known)}
+
     def _unmarked(self, entry: Entry, spec: str = "none") -> list[Row]:
         """Return the null rows for an attack; of unmarked pictures as they are, where it was not tried on them."""
-        rows = [row for row in self.nulls[self.plan.null_label(entry),] if "error" not in row]
+        rows = [row for row in self.nulls[self.plan.first(entry).label,] if "error" not in row]
         return [row for row in rows if row["attack"] == spec] or [row for row in rows if row["attack"] == "none"]
 
     def _auroc(self, entry: Entry, spec: str, rows: Sequence[Row]) -> Table | None:
@@ -204,6 +222,7 @@ class _View:
                 ]
                 if known:
                     at = {name: measures.quality_at(known, share) for name, share in PERFORMANCES.items()}
+                    at = {name: 0.0 if quality == -math.inf else quality for name, quality in at.items()}
                     found.append({"attack": curve["attack"], "method": entry.label, **at})
         return found
 
@@ -213,9 +232,15 @@ class _View:
         measured = [row for row in self.by_kind["damage"] if row.get("ssim") is not None]
         if not measured:
             return {}
-        scale = measures.normalisers({name: [row[name] for row in measured] for name in DAMAGE})
-        by_attack = _grouped(measured, "attack")
-        return {spec: fmean(scale.degradation(row) for row in rows) for (spec,), rows in by_attack.items()}
+        known = [
+            {name: math.inf if row[name] is None else row[name] for name in DAMAGE if name in row} for row in measured
+        ]
+        scales = measures.normalisers({name: [row[name] for row in known if name in row] for name in DAMAGE})
+        found: dict[str, list[float]] = defaultdict(list)
+        for row, values in zip(measured, known, strict=True):
+            if (degraded := measures.degradation(values, scales)) is not None:
+                found[row["attack"]].append(degraded)
+        return {spec: fmean(values) for spec, values in found.items()}
 
     def null(self, entry: Entry) -> Table | None:
         """Return how the p-values of a method lie where there is no mark."""
@@ -223,15 +248,19 @@ class _View:
         if not rows:
             return None
         log10_p = [p for row in rows for p in row["log10_p"]]
+        calibrated = measures.calibration(log10_p)
+        fixed = [row["fixed_log10_p"] <= math.log10(FIXED_RATE) for row in rows]
         return {
             "method": entry.name,
             "trials": len(log10_p),
             "pictures": len({row["picture"] for row in rows}),
             "attacks": sorted({row["attack"] for row in rows}),
             "accepted": sum(row["accepted"] for row in rows),
-            "fixed_key": _share(sum(row["fixed_log10_p"] <= RATES["1e-6"] for row in rows), len(rows)),
+            "fixed_key": measures.share(fixed).to_dict(),
             "smallest_log10_p": min(log10_p),
-            **measures.calibration(log10_p),
+            "rates": {rate: share.to_dict() for rate, share in calibrated.rates.items()},
+            "quantiles": [list(pair) for pair in calibrated.quantiles],
+            "ks_p": calibrated.ks_p,
         }
 
     def security(self) -> list[Table]:
@@ -241,7 +270,9 @@ class _View:
                 "method": row["method"],
                 "attack": row["attack"],
                 "n": row.get("n", 0),
-                "bad": _share(row.get("happened", 0), row.get("n", 0)),
+                "bad": measures.share(
+                    [turn < row["happened"] for turn in range(row["n"])] if "n" in row else []
+                ).to_dict(),
                 "error": row.get("error"),
                 "meaning": security.MEANINGS[row["attack"].partition(":")[0]][0],
                 "want": security.MEANINGS[row["attack"].partition(":")[0]][1],
