@@ -18,18 +18,9 @@ from markai.errors import ImageError, MethodError
 Content = TypeVar("Content")
 Function = Callable[[Content, float, np.random.Generator], Content]
 Spec = Callable[[float], str]
-Family = Literal[
-    "codec",
-    "geometry",
-    "photometric",
-    "local",
-    "regeneration",
-    "chain",  # of pictures
-    "words",
-    "excerpt",
-    "characters",
-    "rewriting",  # of texts
-]
+PictureFamily = Literal["codec", "geometry", "photometric", "local", "regeneration"]
+TextFamily = Literal["words", "excerpt", "characters", "rewriting"]
+Family = PictureFamily | TextFamily | Literal["chain"]
 
 
 @dataclass(frozen=True, slots=True)
