@@ -108,4 +108,4 @@ def _run(text: str, share: float, place: float) -> str:
     if count >= len(found):
         return text
     start = int(place * (len(found) - count + 1))
-    return joined(found[start : start + count], gaps[start + 1 : start + count])
+    return (gaps[0] if start == 0 else "") + joined(found[start : start + count], gaps[start + 1 : start + count])

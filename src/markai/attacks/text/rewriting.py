@@ -11,8 +11,8 @@ from markai.errors import MethodError
 Rewriter = Callable[[str], str]
 
 
-def rewrite(text: str, function: Rewriter) -> str:
-    """Return what ``function`` makes of the text.
+def rewrite(text: str, function: Rewriter, name: str | None = None) -> str:
+    """Return what ``function`` makes of the text; ``name`` is what an error calls it.
 
     >>> rewrite("colour", lambda text: text.replace("our", "or"))
     'color'
@@ -20,7 +20,7 @@ def rewrite(text: str, function: Rewriter) -> str:
     Raises:
         MethodError: if it fails or returns no str; what it raised is the cause.
     """
-    name = getattr(function, "__name__", type(function).__name__)
+    name = name or getattr(function, "__name__", type(function).__name__)
     try:
         rewritten = function(text)
     except Exception as error:
@@ -68,7 +68,7 @@ def add(name: str, function: Rewriter | str) -> None:
     rewriter = load(function) if isinstance(function, str) else function
 
     def run(text: str, _strength: float, _rng: np.random.Generator) -> str:
-        return rewrite(text, rewriter)
+        return rewrite(text, rewriter, name)
 
     run.__doc__ = rewriter.__doc__ or f"Rewrite with {name}."
     TEXTS.attack(name, family="rewriting")(run)
