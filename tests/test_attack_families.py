@@ -274,7 +274,7 @@ def test_logo_and_text_cover_about_what_they_say(photograph):
     assert (attacks.apply("text", photograph) != photograph).any()
 
 
-@pytest.mark.parametrize("spec", ["denoise-nlm:25", "denoise-tv:0.15", "denoise-wiener:7"])
+@pytest.mark.parametrize("spec", ["denoise-nlm:25", "denoise-tv:0.15", "denoise-wavelet:20", "denoise-wiener:7"])
 def test_denoisers_take_noise_away(spec, photograph):
     noisy = attacks.apply("noise:0.08", photograph)
     assert psnr(attacks.apply(spec, noisy), photograph) > psnr(noisy, photograph) + 2
@@ -287,8 +287,44 @@ def test_lowpass_leaves_nothing_finer_than_its_factor():
     assert attacks.apply("regen-lowpass:8", coarse).std() > 0.7 * coarse.std()
 
 
-@pytest.mark.parametrize("spec", ["denoise-nlm", "regen-nlm"])
-def test_without_opencv_the_message_has_the_pip_line(spec, photograph, monkeypatch):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingExtraError, match=r"non-local means need .* pip install 'markai\[bench\]'"):
+def test_the_linear_autoencoder_keeps_what_its_numbers_can_hold():
+    level, slope = np.mgrid[0:64, 0:48]
+    ramp = np.stack([2 * level + slope, 100 + level, 200 - 3 * slope], axis=2).astype(np.uint8)
+    assert np.array_equal(attacks.apply("regen-pca:2", WHITE), WHITE)
+    inside = np.s_[8:-8, 8:-8]  # the mirrored edges fold the ramp
+    assert psnr(attacks.apply("regen-pca:8", ramp)[inside], ramp[inside]) > 45
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    kept = attacks.apply("regen-pca:4", noise).astype(float)
+    assert kept.var() < 4 / 192 * 2 * noise.var()  # no four numbers tell more of white noise than four others
+
+
+def test_jpeg_xl_has_the_quality_of_libjxl(photograph):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    written = imagecodecs.jpegxl_encode(photograph, distance=0.1 + 0.09 * (100 - 50))
+    assert np.array_equal(attacks.apply("jpeg-xl:50", photograph), imagecodecs.jpegxl_decode(written))
+
+
+def test_a_double_jpeg_is_two_on_two_grids(photograph):
+    twice = attacks.apply("jpeg-double:60", photograph)
+    assert np.array_equal(twice, attacks.apply("jpeg:90+jpeg-shifted:60", photograph))
+
+
+def test_the_ways_to_resize_back_differ(photograph):
+    names = ("resize-back", "resize-back-bicubic", "resize-back-bilinear")
+    assert len({attacks.apply(f"{name}:0.5", photograph).tobytes() for name in names}) == 3
+
+
+@pytest.mark.parametrize(
+    ("package", "spec", "purpose"),
+    [
+        ("cv2", "denoise-nlm", "non-local means"),
+        ("cv2", "regen-nlm", "non-local means"),
+        ("skimage", "denoise-wavelet", "wavelet denoisers"),
+        ("pywt", "denoise-wavelet", "wavelet denoisers"),
+        ("imagecodecs", "jpeg-xl", "JPEG XL attacks"),
+    ],
+)
+def test_without_a_package_the_message_has_the_pip_line(package, spec, purpose, photograph, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"{purpose} need .* pip install 'markai\[bench\]'"):
         attacks.apply(spec, photograph)

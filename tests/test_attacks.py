@@ -30,6 +30,7 @@ RESIZING = {
     *("rotate-expand", "rotate-crop", "border", "drop-lines"),
     *("social", "screenshot"),
 }
+WITHOUT_MODEL = [name for name in attacks.names() if name not in attacks.NEEDS_MODEL]  # the others: test_diffusion
 
 # What the first version of these attacks made of the photograph, with seed 5. Benchmarks of different versions can
 # be compared only as long as these hold. The codecs are left out: their output changes with their version.
@@ -61,7 +62,7 @@ def photograph():
     return pixels
 
 
-@pytest.mark.parametrize("name", attacks.names())
+@pytest.mark.parametrize("name", WITHOUT_MODEL)
 def test_same_seed_same_pixels_in_memory_of_their_own(name, photograph):
     first = attacks.apply(name, photograph, seed=5)
     assert np.array_equal(first, attacks.apply(name, photograph, seed=5))
@@ -74,7 +75,7 @@ def test_same_seed_same_pixels_in_memory_of_their_own(name, photograph):
     assert (first.shape == photograph.shape) == (name not in RESIZING)
 
 
-@pytest.mark.parametrize("name", attacks.names())
+@pytest.mark.parametrize("name", WITHOUT_MODEL)
 def test_only_random_attacks_depend_on_the_seed(name, photograph):
     same = np.array_equal(attacks.apply(name, photograph, seed=1), attacks.apply(name, photograph, seed=2))
     assert same == (name not in RANDOM)
@@ -87,7 +88,7 @@ def test_the_attacks_of_the_first_version_still_do_the_same(spec, photograph):
     assert digest[:16] == FIRST_VERSION[spec]
 
 
-@pytest.mark.parametrize("name", attacks.names())
+@pytest.mark.parametrize("name", WITHOUT_MODEL)
 @pytest.mark.parametrize("shape", [(1, 1, 3), (7, 2, 3), (3, 31, 3)])
 def test_tiny_pictures(name, shape):
     tiny = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -116,6 +117,10 @@ def test_tiny_pictures(name, shape):
         ("jpeg-444", (90, 50, 30, 10)),
         ("jpeg-shifted", (90, 50, 30, 10)),
         ("jpeg2000", (5, 20, 50, 200)),
+        ("jpeg-xl", (99, 90, 50, 20, 5)),
+        ("jpeg-double", (90, 50, 30, 10)),
+        ("resize-back-bicubic", (0.9, 0.5, 0.25, 0.1)),
+        ("resize-back-bilinear", (0.9, 0.5, 0.25, 0.1)),
         ("palette", (256, 64, 16, 4)),
         ("motion-blur", (3, 9, 21)),
         ("sharpen", (0.5, 1, 2, 4)),
@@ -137,10 +142,12 @@ def test_tiny_pictures(name, shape):
         ("splice", (0.9, 0.5, 0.2)),
         ("denoise-nlm", (3, 10, 25)),
         ("denoise-tv", (0.02, 0.1, 0.3)),
+        ("denoise-wavelet", (3, 10, 25, 50)),
         ("denoise-wiener", (3, 7, 15)),
         ("regen-nlm", (5, 13, 25)),
         ("regen-tv", (5, 13, 25)),
         ("regen-lowpass", (2, 4, 8)),
+        ("regen-pca", (128, 64, 16, 4, 1)),
         ("regen-avif", (30, 10, 1)),
         ("print-photo", (0.1, 0.5, 1)),
         ("waves-deg", (0.1, 0.3, 0.6, 1)),
@@ -168,6 +175,7 @@ def test_stronger_attacks_do_more_harm(name, rising, photograph):
             "rotate-crop:0",
         ),
         *("shear:0", "perspective:0", "shift:0", "border:0", "drop-lines:0", "bend:0"),
+        *("resize-back-bicubic:1", "resize-back-bilinear:1", "regen-pca:192"),
         *("erase:0", "paste:0", "inpaint:0", "splice:1", "collage:1", "waves-geo:0", "waves-photo:0"),
     ],
 )
@@ -241,10 +249,12 @@ def test_nothing_happens_before_every_step_is_known(monkeypatch):
 def test_flags():
     every = [attacks.parse(name)[0] for name in attacks.names()]
     assert {attack.family for attack in every} == {"codec", "photometric", "geometry", "local", "regeneration", "chain"}
-    assert all(attack.proxy == (attack.family == "regeneration") for attack in every)
+    stand_ins = {attack.name for attack in every if attack.family == "regeneration"} - {"regen-vae", "regen-diffusion"}
+    assert {attack.name for attack in every if attack.proxy} == stand_ins
     still = {attack.name for attack in every if attack.family == "geometry" and not attack.geometric}
     moving = {attack.name for attack in every if attack.family not in ("geometry", "chain") and attack.geometric}
-    assert (still, moving) == ({"resize-back"}, {"collage"})
+    assert still == {"resize-back", "resize-back-bicubic", "resize-back-bilinear"}
+    assert moving == {"collage"}
 
 
 @pytest.mark.parametrize(
@@ -310,8 +320,36 @@ def test_the_suite_holds_every_attack_with_a_target():
 def test_suites_hold_known_specs_once(suite):
     assert len(set(suite)) == len(suite)
     for spec in suite:
-        assert attacks.steps(spec)
+        assert not {step.name for step, _ in attacks.steps(spec)} & set(attacks.NEEDS_MODEL)
     assert {"none", "jpeg:50", "crop:0.25", "rotate:5", "mirror", "erase:0.25"} <= set(suite)
+
+
+def test_the_suite_holds_every_attack_on_pictures():
+    """Except those that need a model, single distortions of WAVES, and parts of chains."""
+    parts = {f"waves-{name}" for name in chains.WAVES} | {"light", "print-tone", "resize-width"}
+    families = ("codec", "photometric", "geometry", "local", "regeneration", "chain")
+    known = {name for name in WITHOUT_MODEL if attacks.parse(name)[0].family in families}
+    assert known - {step.name for spec in attacks.SUITE for step, _ in attacks.steps(spec)} == parts
+
+
+def test_sweeps_go_from_mild_to_strong_within_range(photograph):
+    for name, strengths in attacks.SWEEP.items():
+        assert 6 <= len(strengths) <= 9
+        assert list(strengths) in (sorted(set(strengths)), sorted(set(strengths), reverse=True))
+        for strength in strengths:
+            assert attacks.parse(f"{name}:{strength:g}")[1] == strength
+        mild, strong = (attacks.apply(f"{name}:{strength:g}", photograph) for strength in (strengths[0], strengths[-1]))
+        if mild.shape == photograph.shape:
+            assert psnr(mild, photograph) > psnr(strong, photograph) + 2
+        else:
+            assert photograph.size > mild.size > strong.size
+
+
+def test_published_rows_are_what_they_say():
+    assert all(attacks.steps(spec) for spec in attacks.PUBLISHED.values())
+    assert attacks.parse(attacks.PUBLISHED["noise25"])[1] == pytest.approx(25 / 255, abs=1e-6)
+    assert [step.name for step, _ in attacks.steps(attacks.PUBLISHED["screenshot"])] == ["resize", "crop", "jpeg"]
+    assert not attacks.traits(attacks.PUBLISHED["resize.25&back"]).geometric
 
 
 def test_the_quick_suite_is_quick(photograph):

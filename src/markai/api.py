@@ -67,7 +67,8 @@ def detect(image: Any, key: Key | KeyRing, fpr: float = 1e-6, method: str | None
 
     ``image`` is anything that :func:`embed` takes, or a path (``pathlib.Path``); a batch gives a list. ``fpr`` is the
     false-positive rate that the answer keeps: ``found.detected`` is ``found.p_value <= fpr``, over the secret key and
-    after correction for everything tried. ``method=None`` tries every installed method.
+    after correction for everything tried. ``method=None`` tries every installed method
+    that knows keys.
 
     >>> import numpy
     >>> found = detect(numpy.zeros((300, 300), numpy.uint8), Key(bytes(32)))
@@ -103,7 +104,7 @@ def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: floa
 def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None) -> Detection:
     """Look once per method, then try every key; the best answer is corrected for all that was tried."""
     pixels = pictures.open_picture(image, read_only=True).pixels
-    names = watermarks.names() if method is None else [method]
+    names = watermarks.keyed_names() if method is None else [method]
     tried: list[Detection] = []
     for name in names:
         mark = watermarks.load(name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from markai.attacks.codecs import HALVED_COLOR
 from markai.attacks.registry import Strength, chain
 
 RELATIVE = Strength("relative strength", 0, 1, default=0.5)
@@ -24,6 +25,12 @@ WAVES_COMBINATIONS = {
     "deg": ("blurring", "noise", "compression"),
     "all": tuple(WAVES),
 }
+
+
+@chain("jpeg-double", HALVED_COLOR)
+def jpeg_double(quality: float) -> str:
+    """Write as JPEG 90, as a camera does, and at this quality once cropped off the grid of blocks."""
+    return f"jpeg:90+jpeg-shifted:{quality:g}"
 
 
 @chain("social")

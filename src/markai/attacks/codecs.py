@@ -10,6 +10,7 @@ from PIL import Image
 from markai.attacks.pixels import Pixels
 from markai.attacks.registry import Strength
 from markai.attacks.registry import attack as any_attack
+from markai.errors import MissingExtraError
 from markai.image_files import codec
 
 attack = partial(any_attack, family="codec")
@@ -60,6 +61,22 @@ def jpeg_shifted(pixels: Pixels, quality: float, _rng: np.random.Generator) -> P
 def jpeg2000(pixels: Pixels, ratio: float, _rng: np.random.Generator) -> Pixels:
     """Write as JPEG 2000, irreversible, and read again."""
     return _recode(pixels, "JPEG2000", quality_mode="rates", quality_layers=[ratio], irreversible=True)
+
+
+@attack("jpeg-xl", QUALITY)
+def jpeg_xl(pixels: Pixels, quality: float, _rng: np.random.Generator) -> Pixels:
+    """Write as lossy JPEG XL, of the distance that libjxl maps this quality to, and read again; needs imagecodecs.
+
+    Below quality 5 the encoder halves the picture first, which does less harm than quality 5 itself.
+    """
+    try:
+        from imagecodecs import jpegxl_decode, jpegxl_encode
+    except ImportError:
+        raise MissingExtraError.naming("imagecodecs", "bench", "JPEG XL attacks") from None
+    height, width = pixels.shape[:2]
+    with codec(f"a {width}x{height} picture cannot go through JPEG XL", "resize it first"):
+        written = jpegxl_encode(np.ascontiguousarray(pixels), level=int(quality), numthreads=1)
+        return np.asarray(jpegxl_decode(written, numthreads=1), np.uint8)
 
 
 @attack("palette", Strength("colours", 2, 256, default=256, step=1))

@@ -17,7 +17,7 @@ attack = partial(any_attack, family="geometry", geometric=True)
 AREA = Strength("share of the area kept", 0.01, 1, default=0.5)
 FACTOR = Strength("factor", 0.05, 4, default=0.5)
 ANGLE = Strength("degrees, counter-clockwise", -180, 180, default=5)
-BICUBIC = Image.Resampling.BICUBIC
+BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 WHITE = 255
 
 BEND_WAVES = 3  # half waves of the bending along each side
@@ -51,7 +51,7 @@ def resize_bicubic(pixels: Pixels, factor: float, _rng: np.random.Generator) -> 
 @attack("resize-bilinear", FACTOR)
 def resize_bilinear(pixels: Pixels, factor: float, _rng: np.random.Generator) -> Pixels:
     """Resize with a bilinear filter, smoothed against aliasing."""
-    return _scaled(pixels, factor, factor, Image.Resampling.BILINEAR)
+    return _scaled(pixels, factor, factor, BILINEAR)
 
 
 @attack("resize-width", Strength("width in pixels", 16, 2160, default=1080, step=1))
@@ -65,6 +65,18 @@ def resize_width(pixels: Pixels, width: float, _rng: np.random.Generator) -> Pix
 def resize_back(pixels: Pixels, factor: float, _rng: np.random.Generator) -> Pixels:
     """Resize with a Lanczos filter, smoothed against aliasing, and back to the size before."""
     return resized(_scaled(pixels, factor, factor), *pixels.shape[:2])
+
+
+@attack("resize-back-bicubic", FACTOR, geometric=False)
+def resize_back_bicubic(pixels: Pixels, factor: float, _rng: np.random.Generator) -> Pixels:
+    """Resize with a bicubic filter, smoothed against aliasing, and back to the size before."""
+    return resized(_scaled(pixels, factor, factor, BICUBIC), pixels.shape[0], pixels.shape[1], BICUBIC)
+
+
+@attack("resize-back-bilinear", FACTOR, geometric=False)
+def resize_back_bilinear(pixels: Pixels, factor: float, _rng: np.random.Generator) -> Pixels:
+    """Resize with a bilinear filter, smoothed against aliasing, and back to the size before."""
+    return resized(_scaled(pixels, factor, factor, BILINEAR), pixels.shape[0], pixels.shape[1], BILINEAR)
 
 
 @attack("aspect", Strength("factor of the width", 0.25, 4, default=0.8))

@@ -4,7 +4,9 @@ A diffusion model or an autoencoder keeps the coarse structure and invents the d
 and lose the detail; they tell which marks cannot survive regeneration, never which do.
 """
 
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ DEVIATION = Strength("standard deviation in levels", 1, 50, default=13)
 TV_STEPS = 40
 TV_STEP = 0.25  # the largest for which the iteration in two dimensions is known to converge
 NLM_PATCH, NLM_SEARCH = 7, 21  # pixels; Buades, Coll and Morel 2005
+PCA_PATCH, PCA_STRIDE = 8, 2  # pixels: the patch that an f8 autoencoder turns into 4 numbers; 16 patches on each pixel
 
 
 @attack("denoise-nlm", Strength("filter strength in levels", 1, 50, default=10))
@@ -46,16 +49,41 @@ def denoise_tv(pixels: Pixels, weight: float, _rng: np.random.Generator) -> Pixe
     return rounded(_least_variation(pixels.astype(np.float32), 255 * weight))
 
 
+@attack("denoise-wavelet", DEVIATION)
+def denoise_wavelet(pixels: Pixels, deviation: float, _rng: np.random.Generator) -> Pixels:
+    """Shrink wavelet coefficients by as much as noise of this deviation asks for; needs scikit-image, PyWavelets.
+
+    BayesShrink of luma and colour differences: Chang, Yu and Vetterli, "Adaptive wavelet thresholding for image
+    denoising and compression", IEEE Transactions on Image Processing 9 (2000).
+    """
+    try:
+        import pywt  # noqa: F401  scikit-image looks for it only while it works
+        from skimage import restoration
+    except ImportError:
+        raise MissingExtraError.naming("scikit-image and pywavelets", "bench", "wavelet denoisers") from None
+    values = pixels.astype(np.float32) / 255
+    shrunk = restoration.denoise_wavelet(
+        values, deviation / 255, method="BayesShrink", convert2ycbcr=True, rescale_sigma=True, channel_axis=-1
+    )
+    return rounded(255 * shrunk)
+
+
 @attack("denoise-wiener", Strength("window in pixels", 3, 15, default=5, step=2))
 def denoise_wiener(pixels: Pixels, size: float, _rng: np.random.Generator) -> Pixels:
     """Smooth each pixel the more, the less its window varies beyond the noise (adaptive Wiener filter)."""
+    return rounded(wiener(pixels, int(size)))
+
+
+def wiener(pixels: Pixels, window: int, noise_variance: float | None = None) -> NDArray[np.float32]:
+    """Return (H, W, 3) float32 without noise of this variance, by default the mean variance of all windows."""
     from scipy.ndimage import uniform_filter
 
-    values, window = pixels.astype(np.float32), int(size)
+    values = pixels.astype(np.float32)
     mean = uniform_filter(values, window, axes=(0, 1))
     variance = np.maximum(uniform_filter(values * values, window, axes=(0, 1)) - mean * mean, 0)
-    grain = variance.mean(axis=(0, 1))
-    return rounded(mean + (values - mean) * np.maximum(1 - grain / np.maximum(variance, 1e-6), 0))
+    grain = variance.mean(axis=(0, 1)) if noise_variance is None else np.float32(noise_variance)
+    smooth: NDArray[np.float32] = mean + (values - mean) * np.maximum(1 - grain / np.maximum(variance, 1e-6), 0)
+    return smooth
 
 
 @attack("regen-nlm", DEVIATION)
@@ -81,6 +109,59 @@ def regen_lowpass(pixels: Pixels, factor: float, rng: np.random.Generator) -> Pi
 def regen_avif(pixels: Pixels, quality: float, rng: np.random.Generator) -> Pixels:
     """Write as AVIF at a rate where the codec makes up most of the texture."""
     return avif(pixels, quality, rng)
+
+
+@attack("regen-pca", Strength("numbers kept of each patch of 8 x 8 pixels", 1, 192, default=4, step=1))
+def regen_pca(pixels: Pixels, kept: float, _rng: np.random.Generator) -> Pixels:
+    """Keep the first principal components of the picture's own patches: its best linear autoencoder.
+
+    An f8 autoencoder with 4 channels keeps 4 numbers of a patch, but knows from other pictures how to go on. Patches
+    lie at every second pixel and are averaged, so that no grid shows.
+    """
+    around = ((PCA_PATCH, PCA_PATCH), (PCA_PATCH, PCA_PATCH), (0, 0))
+    padded = np.pad(pixels, around, "symmetric").astype(np.float32)
+    mean, components = _principal(padded, int(kept))
+    total, times = np.zeros_like(padded), np.zeros((*padded.shape[:2], 1), np.float32)
+    for box in _grids(*padded.shape[:2]):
+        codes = (_patches(padded[box]) - mean) @ components
+        total[box] += _picture(codes @ components.T + mean, *total[box].shape[:2])
+        times[box] += 1
+    inside = np.s_[PCA_PATCH:-PCA_PATCH, PCA_PATCH:-PCA_PATCH]
+    return rounded(total[inside] / times[inside])
+
+
+def _principal(values: NDArray[np.float32], kept: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean (192,) of all patches and their leading components (192, kept), which are orthonormal."""
+    size = PCA_PATCH * PCA_PATCH * 3
+    count, total, products = 0, np.zeros(size), np.zeros((size, size))
+    for box in _grids(*values.shape[:2]):
+        patches = _patches(values[box])
+        count += len(patches)
+        total += patches.sum(axis=0, dtype=np.float64)
+        products += patches.T @ patches
+    mean = total / count
+    _, components = np.linalg.eigh(products / count - np.outer(mean, mean))  # the largest last
+    return mean.astype(np.float32), components[:, -kept:].astype(np.float32)
+
+
+def _grids(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Yield where whole patches fit side by side, for every offset of their grid."""
+    for top in range(0, PCA_PATCH, PCA_STRIDE):
+        for left in range(0, PCA_PATCH, PCA_STRIDE):
+            bottom, right = (side - (side - start) % PCA_PATCH for side, start in ((height, top), (width, left)))
+            yield slice(top, bottom), slice(left, right)
+
+
+def _patches(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(rows * 8, columns * 8, 3) to (rows * columns, 192)."""
+    rows, columns = (side // PCA_PATCH for side in values.shape[:2])
+    return values.reshape(rows, PCA_PATCH, columns, PCA_PATCH, 3).swapaxes(1, 2).reshape(rows * columns, -1)
+
+
+def _picture(patches: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """The inverse of ``_patches``."""
+    grid = patches.reshape(height // PCA_PATCH, width // PCA_PATCH, PCA_PATCH, PCA_PATCH, 3)
+    return grid.swapaxes(1, 2).reshape(height, width, 3)
 
 
 def _least_variation(values: NDArray[np.float32], weight: float) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from markai import __version__
+from markai.cli.bench import bench
 from markai.cli.detect import detect
 from markai.cli.doctor import doctor
 from markai.cli.embed import embed
@@ -64,7 +65,7 @@ def cli(debug: bool) -> None:
     log.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-for command in (keygen, embed, detect, doctor):
+for command in (keygen, embed, detect, bench, doctor):
     cli.add_command(command)
 
 

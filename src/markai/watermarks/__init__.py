@@ -1,5 +1,5 @@
 """Watermark methods for pictures, found by name: ``markai.watermarks.load("dwt-dct")``."""
 
-from markai.watermarks.base import Watermark, load, names
+from markai.watermarks.base import BitMark, Watermark, keyed_names, load, load_any, names
 
-__all__ = ["Watermark", "load", "names"]
+__all__ = ["BitMark", "Watermark", "keyed_names", "load", "load_any", "names"]

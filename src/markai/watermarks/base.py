@@ -1,18 +1,20 @@
 """What a watermark method is, and how methods are found by name."""
 
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Any, Protocol
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
 from markai.detection import Detection
-from markai.errors import MethodError
+from markai.errors import MarkaiError, MethodError
 from markai.keys import Key
 
 GROUP = "markai.watermarks"  # the entry-point group through which other packages add methods
 
 
+@runtime_checkable
 class Watermark(Protocol):
     """A mark in pixels. Pixels are (H, W, 1 or 3) uint8, uint16 or float32 in [0, 1], RGB, upright."""
 
@@ -35,26 +37,93 @@ class Watermark(Protocol):
         """Return what is there under a key; the p-value is corrected for everything that this call tried."""
 
 
+@runtime_checkable
+class BitMark(Protocol):
+    """A mark made by others that hides a fixed number of bits; it knows no key and states no p-value.
+
+    Pixels are (H, W, 3) uint8 RGB, a message is (bits,) uint8 of 0 and 1. Such a method can be benchmarked
+    (``markai bench``), with messages drawn at random: then the matching bits of a picture without a mark are exactly
+    Binomial(bits, 1/2) whatever the method does. Making one costs little; what is heavy is loaded at its first use.
+    """
+
+    name: str
+    bits: int
+    adjustable: bool  # whether ``strength`` changes anything
+
+    def embed(self, pixels: NDArray[np.uint8], message: NDArray[np.uint8], strength: float = 1.0) -> NDArray[np.uint8]:
+        """Return marked pixels of the same shape; raise CapacityError where the picture cannot carry the message."""
+
+    def extract(self, pixels: NDArray[np.uint8], strength: float = 1.0) -> NDArray[np.uint8]:
+        """Return the message read; it always answers. Quantisers need the strength of embedding, others ignore it."""
+
+
 @cache
 def load(name: str) -> Watermark:
-    """Return the method of that name, built in or from another package.
+    """Return the keyed method of that name, built in or from another package.
 
     >>> load("dwt-dct").name
     'dwt-dct'
 
     Raises:
-        MethodError: if there is none.
+        MethodError: if there is none, it cannot be loaded, or it knows no keys.
     """
-    for point in entry_points(group=GROUP, name=name):
-        method: Watermark = point.load()()
-        return method
-    raise MethodError(f"no watermark method {name!r} - installed: {', '.join(names()) or 'none'}")
+    if name not in names():
+        raise _unknown(name)
+    method = load_any(name)
+    if not isinstance(method, Watermark):
+        raise MethodError(f"{name!r} knows no keys, so nothing can be proved by it - it is for `markai bench` only")
+    return method
+
+
+@cache
+def load_any(name: str) -> Watermark | BitMark:
+    """Return a method, keyed or not: an installed one by its name, or ``package.module:attribute``.
+
+    The attribute is called without arguments. Nothing but the benchmark takes such names, since they run code.
+
+    >>> load_any("markai.watermarks.dwt_dct:DwtDct").name
+    'dwt-dct'
+
+    Raises:
+        MethodError: if there is none, it cannot be loaded, or it is not a method.
+    """
+    points = [EntryPoint(name, name, GROUP)] if ":" in name else [*entry_points(group=GROUP, name=name)]
+    if not points:
+        raise _unknown(name)
+    try:
+        method = points[0].load()()
+    except MarkaiError:
+        raise
+    except Exception as error:  # whatever the code of others raises
+        said = f"{type(error).__name__}: {error}"
+        raise MethodError(
+            f"method {name!r} cannot be loaded ({said}) - repair or remove the package it is from"
+        ) from error
+    if not isinstance(method, Watermark | BitMark):
+        raise MethodError(f"{name!r} is no method - it must have what markai.watermarks.Watermark or BitMark lists")
+    return method
 
 
 def names() -> list[str]:
-    """Return the names of all installed methods.
+    """Return the names of all installed methods, keyed or not.
 
     >>> "dwt-dct" in names()
     True
     """
     return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def keyed_names() -> list[str]:
+    """Return the names of the installed methods that know keys: those that embed and detect can use.
+
+    >>> "dwt-dct" in keyed_names()
+    True
+
+    Raises:
+        MethodError: if an installed method cannot be loaded; passing it over might miss its marks.
+    """
+    return [name for name in names() if isinstance(load_any(name), Watermark)]
+
+
+def _unknown(name: str) -> MethodError:
+    return MethodError(f"no watermark method {name!r} - installed: {', '.join(names()) or 'none'}")

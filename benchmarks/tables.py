@@ -1,0 +1,123 @@
+"""The committed tables: the default mark against every attack, and the peers beside it.
+
+    python benchmarks/tables.py [own] [peers] [matched] [--pictures FOLDER] [--work FOLDER] [--jobs 2]
+
+Runs of ``markai.bench``, each taken up where it was stopped. Writes ``results/own.json``, ``peers.json`` and
+``matched.json``, from which ``readme.py`` fills the README, and ``results/agreement.md``, which holds the peers' figures against those
+measured before with a script of its own. The full reports, with pictures, stay in the work folder.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pictures import EVAL, RESULTS, ROOT
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from markai import attacks
+from markai.bench import presets, report, runner, security, showcase, summary
+from markai.bench.methods import Entry
+from markai.bench.pictures import Source, from_files
+from markai.bench.plan import Plan, Settings
+
+SHORT_SIDE = 768  # larger pictures are shrunk to it: a phone photograph would take most of the hours
+LEAST_SIDE = 512  # the targets are for pictures of at least this
+SETTINGS = Settings(short_side=SHORT_SIDE, metrics=("psnr", "ssim", "ms_ssim", "ciede2000", "ssimulacra2"))
+PEERS = ("dwt-dct", *(f"invisible-watermark/{name}" for name in ("dwtDct", "dwtDctSvd", "rivaGan")), "blind-watermark")
+MATCHED_DB = 42.0  # mean PSNR at which they are compared once more
+PUBLISHED = json.loads((ROOT / "benchmarks" / "published.json").read_text())["rows"]
+
+
+def own(pictures: list[Source]) -> Plan:
+    """The default mark, every attack, every picture; four positions of each crop."""
+    return Plan(
+        entries=(Entry.parse("dwt-dct"),),
+        attacks=presets.SUITES["suite"],
+        sources=tuple(pictures),
+        settings=SETTINGS,
+        positions=presets.FULL_POSITIONS,
+        null_attacks=presets.FULL_NULL_ATTACKS,
+        security=(*security.FULL, "average-remove:1000", "average-forge:1000"),
+    )
+
+
+def peers(pictures: list[Source]) -> Plan:
+    """All methods on Kodak's pictures, as in the published measurements, which this repeats."""
+    kodak = tuple(source for source in pictures if source.group == "kodak")
+    return Plan(
+        entries=tuple(map(Entry.parse, PEERS)),
+        attacks=tuple(dict.fromkeys((*attacks.PUBLISHED.values(), *attacks.QUICK))),
+        sources=kodak or tuple(pictures[:12]),
+        settings=SETTINGS,
+        security=security.QUICK,
+    )
+
+
+def matched(pictures: list[Source]) -> Plan:
+    """The same pictures, every method at the same mean PSNR."""
+    entries = tuple(map(Entry.parse, presets.matched(PEERS, MATCHED_DB)))
+    return replace(peers(pictures), entries=entries, attacks=attacks.QUICK, security=(), times=False)
+
+
+PLANS = {"own": own, "peers": peers, "matched": matched}
+
+
+def run(name: str, plan: Plan, work: Path, jobs: int) -> dict[str, Any]:
+    """Run a plan, write its report, and return the summary without the pictures in it."""
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task(name)
+        header, rows = runner.run(
+            plan, work / name / "rows.jsonl", jobs, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    result = summary.of(header, rows, plan, f"python benchmarks/tables.py {name}")
+    report.write(result | {"worst": showcase.worst(plan, rows)}, work / name)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def agreement(result: Mapping[str, Any]) -> str:
+    """Compare bit accuracies and exact rates with those published, in percent."""
+    cells = {(cell["method"], cell["attack"]): cell for cell in result["cells"]}
+    lines = [
+        "| attack | method | bits, published | bits, here | exact, published | exact, here |",
+        "|---|" * 2 + "---|" * 4,
+    ]
+    apart = []
+    for row, of_method in PUBLISHED.items():
+        spec = attacks.PUBLISHED.get(row)
+        for method, (bits, exact) in of_method.items():
+            cell = cells.get((method, spec))
+            if cell and cell["bit_accuracy"]:
+                here = 100 * cell["bit_accuracy"]["mean"]
+                apart.append(abs(here - bits))
+                share = 100 * cell["exact"]["value"]
+                lines.append(f"| {spec} | {method} | {bits:.1f} | {here:.1f} | {exact} | {share:.0f} |")
+    apart.sort()
+    middle, late = apart[len(apart) // 2], apart[int(0.9 * len(apart))]
+    said = (
+        f"Of {len(apart)} bit accuracies half differ by less than {middle:.1f} points and 90 % by less than {late:.1f}."
+    )
+    return "\n".join([*lines, "", said]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[*PLANS], default=[*PLANS])
+    parser.add_argument("--pictures", type=Path, default=EVAL)
+    parser.add_argument("--work", type=Path, default=ROOT / "scratch" / "bench")
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    pictures = from_files([args.pictures], LEAST_SIDE)
+    RESULTS.mkdir(exist_ok=True)
+    for name in args.names:
+        result = run(name, PLANS[name](pictures), args.work, args.jobs)
+        if name == "peers":
+            (RESULTS / "agreement.md").write_text(agreement(result))
+
+
+if __name__ == "__main__":
+    main()

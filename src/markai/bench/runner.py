@@ -1,0 +1,212 @@
+"""Runs a plan: processes, progress, what is done already, and processes that die."""
+
+import contextlib
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from markai.bench import rows, work
+from markai.bench.calibration import strength_for
+from markai.bench.plan import Plan, Unit
+from markai.bench.rows import Id, Row
+from markai.bench.timing import ONE_THREAD
+from markai.bench.work import Job
+
+Advance = Callable[[int, int], object]  # rows done, rows in all
+TICK_S = 0.3
+ALONE = "time"  # this kind of unit runs by itself: the other core would be heard
+# What a figure may depend on, where it is installed.
+PACKAGES = (
+    *("markai", "numpy", "scipy", "pillow", "opencv-python-headless", "pywavelets", "imagecodecs", "scikit-image"),
+    *("onnxruntime", "torch", "diffusers", "invisible-watermark", "blind-watermark", "trustmark", "ssimulacra2"),
+)
+
+
+def run(
+    plan: Plan, path: Path, jobs: int = 1, advance: Advance | None = None, *, retry_errors: bool = False
+) -> tuple[Row, list[Row]]:
+    """Run what is missing of a plan and return the header and all rows.
+
+    Raises:
+        OutputError: if the file cannot be written, or holds another run.
+        MethodError: if a method or an attack is unknown.
+    """
+    units = plan.units()
+    with rows.opened(path, header(plan), retry_errors=retry_errors) as there:
+        job = Job(plan.settings, dict(_strengths(plan, path, there)), plan.sources)
+        left = [unit for unit in (each.without(set(there)) for each in units) if unit.wanted]
+        total = sum(len(unit.wanted) for unit in units)
+        shown = _Progress(path, total - sum(len(unit.wanted) for unit in left), total, advance or (lambda *_: None))
+        together = [unit for unit in left if unit.kind != ALONE]
+        _in_processes(together, job, path, min(jobs, max(1, len(together))), shown)
+        for unit in left:
+            if unit.kind == ALONE:
+                work.run(unit, job, partial(rows.append, path))
+                shown.update()
+    return rows.read(path)
+
+
+def header(plan: Plan) -> Row:
+    """Return the first line of a file: what every row in it depends on, and the machine."""
+    return {
+        "kind": "run",
+        "settings": plan.settings.to_dict(),
+        "versions": versions(plan.entries),
+        "machine": machine(),
+    }
+
+
+def versions(entries: Iterable[Any] = ()) -> dict[str, str]:
+    """Return the versions of the packages that figures depend on, and a digest of our own source."""
+    owners = packages_distributions()
+    plugins = [name for entry in entries for name in owners.get(entry.name.partition(":")[0].partition(".")[0], [])]
+    found = {}
+    for name in dict.fromkeys((*PACKAGES, *plugins)):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found | {"source": _source_digest()}
+
+
+def machine() -> dict[str, Any]:
+    """Return the processor, the memory and the system."""
+    model = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": (model or [platform.processor()])[0],
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory / 2**30),
+        "python": platform.python_version(),
+        "platform": platform.platform(aliased=True, terse=True),
+    }
+
+
+def _source_digest() -> str:
+    """Return a digest of the package's own code; rows of an earlier state of it must not be taken up."""
+    import hashlib
+
+    import markai
+
+    root = Path(markai.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*")):
+        # The report reads rows and makes none.
+        if file.suffix in {".py", ".cpp", ".hpp"} and not {"report", "cli"} & set(file.relative_to(root).parts):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _strengths(plan: Plan, path: Path, there: dict[Id, Row]) -> Iterator[tuple[str, float]]:
+    """Find the strength of each entry that is to have a PSNR, or take it from the file."""
+    for entry in plan.entries:
+        if entry.psnr is None:
+            continue
+        before = there.get(("strength", entry.label, "", "", 0))
+        if before is None:
+            before = {"kind": "strength", "method": entry.label}
+            before |= strength_for(entry, plan.sources, plan.settings)
+            rows.append(path, before)
+        yield entry.label, before["strength"]
+
+
+class _Progress:
+    """Counts the rows in the file, whoever wrote them."""
+
+    def __init__(self, path: Path, done: int, total: int, advance: Advance) -> None:
+        self.path, self.done, self.total, self.advance = path, done, total, advance
+        self.position = path.stat().st_size
+        self.advance(done, total)
+
+    def update(self) -> None:
+        with self.path.open("rb") as file:
+            file.seek(self.position)
+            fresh = file.read()
+        self.position += len(fresh)
+        self.done += fresh.count(b"\n")
+        self.advance(self.done, self.total)
+
+
+def _in_processes(units: Sequence[Unit], job: Job, path: Path, jobs: int, shown: _Progress) -> None:
+    """Work in processes. When one dies, what was in hand is tried again one by one, to find which unit kills."""
+    waiting, suspects = list(units), list[Unit]()
+    while waiting or suspects:
+        alone = bool(suspects)
+        batch = [suspects.pop(0)] if alone else waiting
+        lost = _through_a_pool(batch, job, path, 1 if alone else jobs, shown)
+        if alone:
+            for unit in lost:
+                _blame(unit, path)
+        else:
+            suspects, waiting = lost[:jobs], lost[jobs:]  # begun in this order, so these were in hand
+        shown.update()
+
+
+def _through_a_pool(units: Sequence[Unit], job: Job, path: Path, jobs: int, shown: _Progress) -> list[Unit]:
+    """Return the units that were not finished because a process died, in the order in which they were begun."""
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare)
+    pending: dict[Future[None], Unit] = {}
+    lost: list[Unit] = []
+    try:
+        try:
+            for unit in units:
+                pending[pool.submit(_run_unit, unit, job, path)] = unit
+        except BrokenProcessPool:
+            lost = list(units[len(pending) :])
+        unfinished: list[Unit] = []
+        left = set(pending)
+        while left:
+            done, left = wait(left, timeout=TICK_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                if isinstance(future.exception(), BrokenProcessPool):
+                    unfinished.append(pending[future])
+                else:
+                    future.result()
+            shown.update()
+        order = {unit: number for number, unit in enumerate(units)}
+        return _still_open([*sorted(unfinished, key=order.__getitem__), *lost], path)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _still_open(units: list[Unit], path: Path) -> list[Unit]:
+    if not units:
+        return []
+    there = {rows.id_of(row) for row in rows.read(path)[1]}
+    return [unit for unit in (each.without(there) for each in units) if unit.wanted]
+
+
+def _blame(unit: Unit, path: Path) -> None:
+    """Write down that this unit ends its process: killed for memory, or a crash in native code."""
+    error = {"error": "the process died: out of memory, or a crash in native code"}
+
+    def emit(row: Row) -> None:
+        rows.append(path, row)
+
+    for item in unit.wanted:
+        emit(work.head(unit, item) | error)
+
+
+def _run_unit(unit: Unit, job: Job, path: Path) -> None:
+    work.run(unit, job, partial(rows.append, path))
+
+
+def _prepare() -> None:
+    """One thread for every process: there are as many processes as the user wants cores busy."""
+    os.environ.update(ONE_THREAD)
+    with contextlib.suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
