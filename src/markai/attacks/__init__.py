@@ -12,16 +12,17 @@
 
 To add one, write a function from (pixels, strength, random generator) to pixels in the module of its family and
 register it with ``@attack``; a combination with a name of its own goes into ``chains``. Pixels are (H, W, 3) uint8
-RGB throughout; the input is never changed, and may be returned as it is.
+RGB throughout; the input is never changed, and may be returned as it is. Texts are attacked in ``attacks.text``.
 """
 
 # Imported for what they register, in the order in which names() lists them.
 from markai.attacks import codecs, photometric, geometry, local, regeneration, diffusion, chains  # noqa: F401, I001
+from markai.attacks import text
 from markai.attacks.diffusion import NEEDS_MODEL
 from markai.attacks.local import GRAY
 from markai.attacks.pixels import Pixels
 from markai.attacks.registry import Attack, Strength, Traits, apply, attack, chain, names, parse, steps, traits
-from markai.attacks.suites import PUBLISHED, QUICK, SUITE, SWEEP
+from markai.attacks.suites import PUBLISHED, QUICK, SUITE, SWEEP, TEXT_QUICK, TEXT_SUITE
 
 __all__ = [
     "GRAY",
@@ -30,6 +31,8 @@ __all__ = [
     "QUICK",
     "SUITE",
     "SWEEP",
+    "TEXT_QUICK",
+    "TEXT_SUITE",
     "Attack",
     "Pixels",
     "Strength",
@@ -40,5 +43,6 @@ __all__ = [
     "names",
     "parse",
     "steps",
+    "text",
     "traits",
 ]

@@ -128,3 +128,33 @@ PUBLISHED = {
     "screenshot": "resize:0.8+crop:0.9+jpeg:75",
     "social": "resize:0.5+jpeg:70",
 }
+
+
+TEXT_QUICK = (
+    "none",
+    "normalize",
+    "lower",
+    "homoglyphs:0.1",
+    "zero-width:0.1",
+    "typos:0.05",
+    "substitute:0.3",
+    "delete:0.3",
+    "truncate:0.5",
+    "copy-paste:0.25",
+    "edit:0.3",
+    "publish",
+)
+
+# Mild before strong within each kind. Snippets of 10 and 25 per cent are those of Kirchenbauer et al., "On the
+# reliability of watermarks for large language models". Paraphrase and translation are for the user to add.
+TEXT_SUITE = (
+    *("none", "normalize", "lower", "upper", "title", "case:0.05", "case:0.2"),
+    *("collapse", "wrap:72", "whitespace:0.1", "punctuation", "quotes", "markdown", "visible"),
+    *("typos:0.02", "typos:0.05", "homoglyphs:0.01", "homoglyphs:0.1", "homoglyphs:0.5", "homoglyphs:0.1+normalize"),
+    *("zero-width:0.1", "zero-width:0.1+visible"),
+    *("substitute:0.1", "substitute:0.3", "substitute:0.5", "delete:0.1", "delete:0.3", "delete:0.5"),
+    *("insert:0.1", "insert:0.3", "insert:0.5", "swap:0.1", "swap:0.3", "swap:0.5", "edit:0.1", "edit:0.3", "edit:0.5"),
+    *("truncate:0.75", "truncate:0.5", "truncate:0.25", "truncate:0.1", "excerpt:0.5", "excerpt:0.25", "excerpt:0.1"),
+    *("copy-paste:0.5", "copy-paste:0.25", "copy-paste:0.1", "copy-paste-1:0.5", "copy-paste-1:0.25"),
+    *("copy-paste-1:0.1", "publish", "excerpt:0.5+edit:0.1+publish"),
+)
