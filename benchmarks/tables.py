@@ -3,8 +3,9 @@
     python benchmarks/tables.py [own] [peers] [matched] [--pictures FOLDER] [--work FOLDER] [--jobs 2]
 
 Runs of ``markai.bench``, each taken up where it was stopped. Writes ``results/own.json``, ``peers.json`` and
-``matched.json``, from which ``readme.py`` fills the README, and ``results/agreement.md``, which holds the peers' figures against those
-measured before with a script of its own. The full reports, with pictures, stay in the work folder.
+``matched.json``, from which ``readme.py`` fills the README, and ``results/agreement.md``, which holds the peers'
+figures against those measured before with a script of its own. The full reports, with pictures, stay in the work
+folder.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from markai.bench.methods import Entry
 from markai.bench.pictures import Source, from_files
 from markai.bench.plan import Plan, Settings
 
-SHORT_SIDE = 768  # larger pictures are shrunk to it: a phone photograph would take most of the hours
+SHORT_SIDE = 640  # larger pictures are shrunk to it: a phone photograph would take most of the hours
 LEAST_SIDE = 512  # the targets are for pictures of at least this
 SETTINGS = Settings(short_side=SHORT_SIDE, metrics=("psnr", "ssim", "ms_ssim", "ciede2000", "ssimulacra2"))
 PEERS = ("dwt-dct", *(f"invisible-watermark/{name}" for name in ("dwtDct", "dwtDctSvd", "rivaGan")), "blind-watermark")
@@ -110,11 +111,13 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=EVAL)
     parser.add_argument("--work", type=Path, default=ROOT / "scratch" / "bench")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--no-times", action="store_true", help="leave the speed for a quieter hour")
     args = parser.parse_args()
     pictures = from_files([args.pictures], LEAST_SIDE)
     RESULTS.mkdir(exist_ok=True)
     for name in args.names:
-        result = run(name, PLANS[name](pictures), args.work, args.jobs)
+        plan = PLANS[name](pictures)
+        result = run(name, replace(plan, times=plan.times and not args.no_times), args.work, args.jobs)
         if name == "peers":
             (RESULTS / "agreement.md").write_text(agreement(result))
 

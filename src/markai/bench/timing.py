@@ -2,7 +2,7 @@
 
     python -m markai.bench.timing METHOD STRENGTH SIDE THREADS
 
-prints one JSON object. The benchmark calls it once on one core and once as the method comes.
+writes one JSON object. The benchmark calls it once on one core and once as the method comes.
 """
 
 import json
@@ -83,10 +83,11 @@ def _peak_mb() -> float:
 
 
 def main() -> None:
+    """Measure what the command line names and write the result to stdout."""
     name, strength, side, one_core = sys.argv[1:]
     if int(one_core) and hasattr(os, "sched_setaffinity"):  # holds back thread pools that ask nobody
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    print(json.dumps(_measure(name, float(strength), int(side))))
+    sys.stdout.write(json.dumps(_measure(name, float(strength), int(side))) + "\n")
 
 
 if __name__ == "__main__":
