@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from markai import attacks
 from markai.bench import presets, report, runner, security, showcase, summary
 from markai.bench.methods import Entry
-from markai.bench.pictures import Source, from_files
+from markai.bench.pictures import Source, from_files, spread, structured
 from markai.bench.plan import Plan, Settings
 
 SHORT_SIDE = 640  # larger pictures are shrunk to it: a phone photograph would take most of the hours
@@ -29,6 +29,7 @@ LEAST_SIDE = 512  # the targets are for pictures of at least this
 SETTINGS = Settings(short_side=SHORT_SIDE, metrics=("psnr", "ssim", "ms_ssim", "ciede2000", "ssimulacra2"))
 PEERS = ("dwt-dct", *(f"invisible-watermark/{name}" for name in ("dwtDct", "dwtDctSvd", "rivaGan")), "blind-watermark")
 MATCHED_DB = 42.0  # mean PSNR at which they are compared once more
+MATCHED_PICTURES = 6
 PUBLISHED = json.loads((ROOT / "benchmarks" / "published.json").read_text())["rows"]
 
 
@@ -40,7 +41,8 @@ def own(pictures: list[Source]) -> Plan:
         sources=tuple(pictures),
         settings=SETTINGS,
         positions=presets.FULL_POSITIONS,
-        null_attacks=presets.FULL_NULL_ATTACKS,
+        null_attacks=("none", "jpeg:50", "crop:0.5"),
+        nulls=tuple(structured()),
         security=(*security.FULL, "average-remove:1000", "average-forge:1000"),
     )
 
@@ -58,9 +60,11 @@ def peers(pictures: list[Source]) -> Plan:
 
 
 def matched(pictures: list[Source]) -> Plan:
-    """The same pictures, every method at the same mean PSNR."""
+    """Half of the same pictures, every method at the same mean PSNR."""
     entries = tuple(map(Entry.parse, presets.matched(PEERS, MATCHED_DB)))
-    return replace(peers(pictures), entries=entries, attacks=attacks.QUICK, security=(), times=False)
+    first = peers(pictures)
+    few = tuple(spread(first.sources, MATCHED_PICTURES))
+    return replace(first, entries=entries, attacks=attacks.QUICK, sources=few, security=(), times=False)
 
 
 PLANS = {"own": own, "peers": peers, "matched": matched}

@@ -290,7 +290,6 @@ def test_a_killed_run_is_taken_up(tmp_path):
     [
         ("bench_methods:Refuses", "ValueError: no room for a mark", "the picture was not marked"),
         ("bench_methods:Stumbles", None, "RuntimeError: lost the thread"),
-        ("bench_methods:Nowhere", "MethodError", "MethodError"),
     ],
 )
 def test_a_method_that_raises_becomes_rows(tmp_path, name, mark_error, attack_error):
@@ -303,6 +302,12 @@ def test_a_method_that_raises_becomes_rows(tmp_path, name, mark_error, attack_er
             assert row["error"].startswith(expected)
     assert {row["kind"] for row in mine} == {"mark", "attack", "null"}
     assert not [row for row in found if row.get("method") == CORNER and "error" in row]
+
+
+def test_an_unknown_method_is_one_error(tmp_path):
+    with pytest.raises(MethodError, match="cannot be loaded"):
+        runner.run(planned("bench_methods:Nowhere"), tmp_path / "rows.jsonl")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_attack_or_a_picture_that_fails_becomes_rows(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from markai.bench import rows, work
+from markai.bench import methods, rows, work
 from markai.bench.calibration import strength_for
 from markai.bench.plan import Plan, Unit
 from markai.bench.rows import Id, Row
@@ -38,8 +38,11 @@ def run(
     Raises:
         OutputError: if the file cannot be written, or holds another run.
         MethodError: if a method or an attack is unknown.
+        MissingExtraError: if a method needs a package that is not installed.
     """
     units = plan.units()
+    for entry in plan.entries:  # a wrong name is one error, not one for every row
+        methods.load(entry.name)
     with rows.opened(path, header(plan), retry_errors=retry_errors) as there:
         job = Job(plan.settings, dict(_strengths(plan, path, there)), plan.sources)
         left = [unit for unit in (each.without(set(there)) for each in units) if unit.wanted]

@@ -212,16 +212,19 @@ class _View:
         return {"method": entry.label, "attack": name, "points": points}
 
     def quality_at_performance(self) -> list[Table]:
-        """Return how much an attack must spoil pictures before the mark is lost (WAVES: Q@0.95P and Q@0.7P)."""
+        """Return how much an attack must spoil pictures before the mark is lost (WAVES: Q@0.95P and Q@0.7P).
+
+        None where it never is, 0 where the mildest strength is enough.
+        """
         found = []
         for curve in self.curves():
             for entry in self.plan.entries:
                 points = [point for point in curve["points"] if point["method"] == entry.label]
-                known = [
-                    (p["quality"], p["tpr"]["value"]) for p in points if p["quality"] is not None and p["tpr"]["n"]
-                ]
-                if known:
-                    at = {name: measures.quality_at(known, share) for name, share in PERFORMANCES.items()}
+                known = [(p["quality"], p["tpr"]["value"]) for p in points if p["tpr"]["n"]]
+                # Mild first; a greater strength of JPEG is a milder attack.
+                milder = sorted(pair for pair in known if pair[0] is not None)
+                if milder:
+                    at = {name: measures.quality_at(milder, share) for name, share in PERFORMANCES.items()}
                     at = {name: 0.0 if quality == -math.inf else quality for name, quality in at.items()}
                     found.append({"attack": curve["attack"], "method": entry.label, **at})
         return found
