@@ -22,6 +22,7 @@ from PIL import Image, features
 
 from markai import Key, __version__, api, payload
 from markai.cli import cli
+from markai.cli.detect import changes
 from markai.cli.doctor import kernel_samples
 from markai.cli.embed import MAX_PAYLOAD, METHOD, STRENGTHS
 
@@ -480,3 +481,9 @@ def test_doctor_samples_every_kernel() -> None:
     from markai import _kernels
 
     assert set(kernel_samples()) == set(_kernels.__all__)
+
+
+@pytest.mark.parametrize(("offset", "said"), [((127.8, 0.2), "0,0"), ((127.4, 64.6), "127,65"), ((0.0, 127.6), "0,0")])
+def test_an_offset_of_nearly_one_period_is_none(offset: tuple[float, float], said: str) -> None:
+    geometry = {"offset": offset, "period": 128.0, "scale_x": 1.0, "scale_y": 1.0, "rotation": 0.0, "flipped": False}
+    assert changes(geometry) == [f"offset {said}"]

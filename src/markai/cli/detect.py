@@ -1,5 +1,6 @@
 """``markai detect``."""
 
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -96,7 +97,9 @@ def changes(geometry: dict[str, Any]) -> list[str]:
     """Say how a picture was changed since it was marked."""
     if not geometry:
         return []
-    said = ["offset {:.0f},{:.0f}".format(*geometry["offset"])]
+    period = geometry["period"] or math.inf
+    right, down = (round(way) % period for way in geometry["offset"])  # known modulo the period: 127.8 of 128 is 0
+    said = [f"offset {right:.0f},{down:.0f}"]
     across, down = geometry["scale_x"], geometry["scale_y"]
     if abs(across - 1) > 1e-3 or abs(down - 1) > 1e-3:
         said.append(f"scale {across:.3g}x{down:.3g}")
