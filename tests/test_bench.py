@@ -259,8 +259,9 @@ def test_a_finished_run_is_not_run_again_and_a_larger_one_only_adds(tmp_path):
     assert {row["attack"] for row in after[len(before) :]} == {"mirror"}
 
 
-def test_a_killed_run_is_taken_up(tmp_path):
-    """Killed with all its processes in the middle of writing: nothing is lost, nothing comes twice."""
+@pytest.mark.parametrize("kill", [os.killpg, os.kill], ids=["all its processes", "the first of them"])
+def test_a_killed_run_is_taken_up(tmp_path, kill):
+    """Killed in the middle of writing: nothing is lost, and nothing comes twice, from orphans neither."""
     whole = planned("dwt-dct", RANDOM, count=4, attack=SEVERAL)
     path = tmp_path / "rows.jsonl"
     code = (
@@ -274,7 +275,7 @@ def test_a_killed_run_is_taken_up(tmp_path):
         assert time.monotonic() < give_up
         assert process.poll() is None, "the run was over before it could be killed"
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    kill(process.pid, signal.SIGKILL)
     process.wait()
     _, before = rows.read(path)
     total = sum(len(unit.wanted) for unit in whole.units())

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,15 @@ def _blame(unit: Unit, path: Path) -> None:
 
 
 def _run_unit(unit: Unit, job: Job, path: Path) -> None:
-    work.run(unit, job, partial(rows.append, path))
+    parent = parent_process()
+    assert parent
+
+    def emit(row: Row) -> None:
+        if os.getppid() != parent.pid:  # it was killed, and another run may be at the file already
+            os._exit(1)
+        rows.append(path, row)
+
+    work.run(unit, job, emit)
 
 
 def _prepare() -> None:
