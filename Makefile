@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SETUP := .venv/.ready
 NATIVE := CMakeLists.txt $(wildcard src/markai/_kernels/*.cpp src/markai/_kernels/*.hpp)
 
-.PHONY: setup demo test check format bench clean
+.PHONY: setup demo test check format peers bench clean
 
 setup: $(SETUP)
 
@@ -30,15 +30,16 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Hours on small machines. The peer is installed without its dependencies: they would pull torch with CUDA.
-bench: setup
+# The peers are installed without their dependencies: those would pull torch with CUDA, and a second OpenCV.
+peers: setup
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]' --no-build-isolation
-	$(BIN)/python -m pip install -q --no-deps invisible-watermark==0.2.0
+	$(BIN)/python -m pip install -q --no-deps invisible-watermark==0.2.0 blind-watermark==0.4.4
+
+# Hours on small machines; what is interrupted is taken up.
+bench: peers
+	$(BIN)/python benchmarks/tables.py
 	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/robustness.py
-	$(BIN)/python benchmarks/null.py
-	$(BIN)/python benchmarks/averaging.py
 	$(BIN)/python benchmarks/readme.py
 
 clean:
-	rm -rf .venv build demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build demo bench scratch .mypy_cache .pytest_cache .ruff_cache .hypothesis

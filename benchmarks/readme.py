@@ -8,9 +8,30 @@ import re
 import sys
 from typing import Any
 
-from pictures import RESULTS, ROOT
+from common import RESULTS, ROOT
 
 README = ROOT / "README.md"
+# The attacks that the README shows; results/own.md has all.
+SHOWN = (
+    *("none", "jpeg:90", "jpeg:50", "jpeg:30", "jpeg:10", "webp:50", "avif:50", "jpeg-xl:50"),
+    *("resize:0.75", "resize:0.5", "resize:2", "resize:0.35+jpeg:60", "resize-back:0.5"),
+    *("blur:2", "noise:0.05", "median:5", "gamma:0.7", "grayscale", "hue:0.1"),
+    *("brightness:0.5", "brightness:1.5", "contrast:0.5", "contrast:1.5"),
+    *("crop:0.5", "crop:0.25", "crop:0.1"),
+    *("rotate:2", "rotate:5", "rotate:15", "rotate:45", "rotate-expand:15", "rotate-expand:90", "mirror"),
+    *("aspect:0.8", "shear:3", "perspective:0.1", "bend:0.01"),
+    *("erase:0.25", "paste:0.25", "text:0.08", "splice:0.2", "collage:0.2"),
+    *("screenshot", "social", "rotate:5+crop:0.7+jpeg:70", "print-photo:0.5", "waves-all:0.5"),
+    *("denoise-nlm:10", "regen-nlm:25", "regen-lowpass:8", "regen-pca:16", "regen-avif:10"),
+)
+
+QUALITIES = (
+    ("psnr", "PSNR", 2, " dB"),
+    ("ssim", "SSIM", 4, ""),
+    ("ms_ssim", "MS-SSIM", 4, ""),
+    ("ciede2000", "CIEDE2000", 2, ""),
+    ("ssimulacra2", "SSIMULACRA 2", 1, ""),
+)
 
 
 def result(name: str) -> dict[str, Any]:
@@ -18,20 +39,68 @@ def result(name: str) -> dict[str, Any]:
     return content
 
 
-def robustness() -> str:
-    return (RESULTS / "robustness.md").read_text()
+def cells(summary: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(cell["attack"], cell["method"]): cell for cell in summary["cells"]}
+
+
+def own() -> str:
+    summary = result("own")
+    (method,), found = summary["methods"], cells(summary)
+    proxies = {attack["spec"] for attack in summary["attacks"] if attack["proxy"]}
+    lines = ["| attack | exact payload | 95 % interval | found at 1e-6 | median log10 p |", "|---|---|---|---|---|"]
+    for spec in SHOWN:
+        cell = found[spec, method["name"]]
+        exact, detected, flag = cell["exact"], cell["detected"]["1e-6"], " †" if spec in proxies else ""
+        lines.append(
+            f"| {spec}{flag} | {exact['value']:.3f} | {exact['low']:.3f}-{exact['high']:.3f} "
+            f"(n={cell['n']}) | {detected['value']:.3f} | {cell['median_log10_p']:.0f} |"
+        )
+    measured = [(method["quality"][name], *how) for name, *how in QUALITIES if name in method["quality"]]
+    quality = ", ".join(
+        f"{title} {of['mean']:.{digits}f}{unit} ({'most' if title == 'CIEDE2000' else 'least'} {of['least']:.{digits}f})"
+        for of, title, digits, unit in measured
+    )
+    lines += ["", f"{summary['run']['pictures']} pictures. {quality}. † stands in for an attack with trained weights."]
+    return "\n".join(lines) + "\n"
+
+
+def peers() -> str:
+    return table(result("peers")) + "\n" + table(result("matched"), "At the same mean PSNR: ")
+
+
+def table(summary: dict[str, Any], prefix: str = "") -> str:
+    """Exact messages in percent, methods across; what they cost and state below."""
+    names, found = [method["name"] for method in summary["methods"]], cells(summary)
+    heads = [name.replace("invisible-watermark/", "") for name in names]
+    shown = [attack["spec"] for attack in summary["attacks"] if attack["spec"] in SHOWN]
+    rows = [[spec, *(f"{100 * found[spec, name]['exact']['value']:.0f}" for name in names)] for spec in shown]
+    rows.append(["PSNR, dB", *(f"{method['quality']['psnr']['mean']:.1f}" for method in summary["methods"])])
+    rows.append(["bits", *(str(method["bits"]) for method in summary["methods"])])
+    lines = [["exact messages, %", *heads], ["---"] * (1 + len(heads)), *rows]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{prefix}{summary['run']['pictures']} Kodak pictures.\n\n{text}\n"
 
 
 def null() -> str:
-    r = result("null")
-    low = "none" if not r["fixed_key_detections"] else ", ".join(r["fixed_key_detections"])
-    return (
-        f"| question | answer |\n|---|---|\n"
-        f"| false detections in {r['trials']:,} trials (random keys, unmarked) at 1e-6 | {r['false_detections']} |\n"
-        f"| smallest p-value among them | {r['smallest_p']:.1e} |\n"
-        f"| unmarked pictures, synthetic ones included, found under one fixed key | {low} of {r['pictures']} |\n"
-        f"| payloads accepted where there was no mark | {r['payloads_accepted']} |\n"
-    )
+    summary = result("own")
+    (found,) = summary["null"]
+    fixed, n = found["fixed_key"], found["fixed_key"]["n"]
+    rows = [
+        f"| false detections in {found['trials']:,} trials (random keys, unmarked) at 1e-6 | "
+        f"{round(found['rates']['1e-6']['value'] * found['trials'])} |",
+        f"| smallest p-value among them | {10 ** found['smallest_log10_p']:.1e} |",
+        f"| share of them at or below 1e-2, at or below 1e-3 | {found['rates']['1e-2']['value']:.4f}, "
+        f"{found['rates']['1e-3']['value']:.5f} |",
+        f"| unmarked pictures, as they are and attacked, found under one fixed key | "
+        f"{round(fixed['value'] * n)} of {n} |",
+        f"| payloads accepted where there was no mark | {found['accepted']} |",
+    ]
+    rows += [f"| {row['meaning']} ({row['attack']}) | {happened(row)} |" for row in summary["security"]]
+    return "\n".join(["| question | answer |", "|---|---|", *rows]) + "\n"
+
+
+def happened(row: dict[str, Any]) -> str:
+    return f"{round(row['bad']['value'] * row['n'])} of {row['n']}" if row["n"] else "-"
 
 
 def speed() -> str:
@@ -47,7 +116,7 @@ def speed() -> str:
 
 
 def filled(text: str) -> str:
-    for name, block in (("robustness", robustness()), ("null", null()), ("speed", speed())):
+    for name, block in (("own", own()), ("peers", peers()), ("null", null()), ("speed", speed())):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text = re.sub(pattern, lambda found, block=block: found[1] + block + found[2], text, flags=re.DOTALL)
     return text

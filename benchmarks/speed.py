@@ -22,12 +22,13 @@ from statistics import median  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
+from common import EVAL, ROOT, machine, save  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from pictures import EVAL, ROOT, load, machine, save  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from markai import Key, _kernels  # noqa: E402
 from markai._kernels import reference  # noqa: E402
+from markai.bench.pictures import Source  # noqa: E402
 from markai.watermarks.dwt_dct import DwtDct  # noqa: E402
 
 SIDE = 1024
@@ -36,7 +37,8 @@ SIDE = 1024
 def picture(path: Path | None) -> NDArray[np.uint8]:
     """Return a 1024x1024 RGB photograph: the given one, one of the evaluation set, or the demo's enlarged."""
     choices = [path] if path else [EVAL / "photo-2k_05.jpg", *(ROOT / "examples" / "data").glob("*.png")]
-    source = Image.fromarray(load(next(choice for choice in choices if choice and choice.exists())))
+    found = next(choice for choice in choices if choice.exists())
+    source = Image.fromarray(Source(found.name, "", found).load())
     if min(source.size) < SIDE:
         source = source.resize((SIDE * 3 // 2, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(source.crop((0, 0, SIDE, SIDE)))

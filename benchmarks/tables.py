@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pictures import EVAL, RESULTS, ROOT
+from common import EVAL, RESULTS, ROOT, save
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from markai import attacks
@@ -80,7 +80,8 @@ def run(name: str, plan: Plan, work: Path, jobs: int) -> dict[str, Any]:
         )
     result = summary.of(header, rows, plan, f"python benchmarks/tables.py {name}")
     report.write(result | {"worst": showcase.worst(plan, rows)}, work / name)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    save(name, result)
+    (RESULTS / f"{name}.md").write_text(report.markdown(result))
     return result
 
 
@@ -118,7 +119,6 @@ def main() -> None:
     parser.add_argument("--no-times", action="store_true", help="leave the speed for a quieter hour")
     args = parser.parse_args()
     pictures = from_files([args.pictures], LEAST_SIDE)
-    RESULTS.mkdir(exist_ok=True)
     for name in args.names:
         plan = PLANS[name](pictures)
         result = run(name, replace(plan, times=plan.times and not args.no_times), args.work, args.jobs)

@@ -269,14 +269,12 @@ def test_a_killed_run_is_taken_up(tmp_path, kill):
         "runner.run(t.planned('dwt-dct', t.RANDOM, count=4, attack=t.SEVERAL), Path(sys.argv[1]), 2)"
     )
     environment = os.environ | {"PYTHONPATH": str(HERE)}
-    process = subprocess.Popen([sys.executable, "-c", code, str(path)], env=environment, start_new_session=True)
-    give_up = time.monotonic() + 60
-    while not path.exists() or path.read_bytes().count(b"\n") < 12:
-        assert time.monotonic() < give_up
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], env=environment, start_new_session=True) as process:
+        give_up = time.monotonic() + 200
+        while time.monotonic() < give_up and (not path.exists() or path.read_bytes().count(b"\n") < 12):
+            time.sleep(0.01)
         assert process.poll() is None, "the run was over before it could be killed"
-        time.sleep(0.01)
-    kill(process.pid, signal.SIGKILL)
-    process.wait()
+        kill(process.pid, signal.SIGKILL)
     _, before = rows.read(path)
     total = sum(len(unit.wanted) for unit in whole.units())
     assert 0 < len(before) < total
