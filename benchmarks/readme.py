@@ -57,7 +57,7 @@ def own() -> str:
         )
     measured = [(method["quality"][name], *how) for name, *how in QUALITIES if name in method["quality"]]
     quality = ", ".join(
-        f"{title} {of['mean']:.{digits}f}{unit} ({'most' if title == 'CIEDE2000' else 'least'} {of['least']:.{digits}f})"
+        f"{title} {of['mean']:.{digits}f}{unit} (worst {of['least']:.{digits}f})"
         for of, title, digits, unit in measured
     )
     lines += ["", f"{summary['run']['pictures']} pictures. {quality}. † stands in for an attack with trained weights."]
