@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from markai._kernels import whiten
 from markai.watermarks.align import disagreement
 from markai.watermarks.carriers import FX, FY, POINTS, TILE, Complex
-from markai.watermarks.lattice import KEPT, of_the_parts, of_the_whole, working_plane
-from markai.watermarks.sync import levelled
+from markai.watermarks.lattice import KEPT_PARTS, KEPT_WHOLE, of_the_parts, of_the_whole, working_plane
+from markai.watermarks.sync import seen_in
 from markai.watermarks.warps import Floats, Pyramid, Warp
 
 CLEAR = 7.0  # score of a candidate above what unmarked pictures give; such a one is refined
 LEAST_SIDE = 96  # pixels: two tiles whose cells have three quarters of one
-VIEWS = 4 * KEPT  # most that there are: candidates of the whole and of the parts, as they are and aligned
+VIEWS = 2 * (KEPT_WHOLE + KEPT_PARTS)  # most that there are: each candidate as it is, and with its tiles aligned
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,11 @@ class Views:
         """Yield what is seen at a geometry, and where that is worth it, with the tiles made to agree."""
         cells, inside = warp.read(self._picture)
         plane = whiten(cells) * inside
-        yield View(warp, levelled(plane))
+        yield View(warp, seen_in(plane))
         if clear:
             warp = warp.moved(disagreement(plane, inside))
             cells, inside = warp.read(self._picture)
-            yield View(warp, levelled(whiten(cells) * inside))
+            yield View(warp, seen_in(whiten(cells) * inside))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 The mark repeats every TILE cells, so the autocorrelation of the levelled picture has peaks on a lattice whose basis is
 the tile's two sides as they are received: scales, rotation, shear and mirror, up to the eight symmetries of the square.
-Under perspective the lattice changes from place to place: then nine overlapping parts of the picture, each with its
+Under perspective the lattice changes from place to place: then five parts of the picture, each with its
 own autocorrelation, agree on one homography.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,9 @@ LEAST_TILE, MOST_TILE = 32, 0.7  # sides of a tile: working pixels, and share of
 LEAST_SINE, MOST_ASPECT = 0.5, 2.6  # of the angle and of the lengths of a tile's sides
 LOUDEST = 6.0  # power of one frequency, in means of its neighbours
 MAXIMA = 32  # peaks of which every two are tried as sides
+PARTS = [(0.25, 0.25), (0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5)]  # where windows of half the sides begin
 SEEDS = 8  # lattices of parts that are tried against all parts
-KEPT = 2  # candidates of the whole picture, and as many of its parts
+KEPT_WHOLE, KEPT_PARTS = 2, 1  # candidates of the whole picture, and of its parts
 BENDS = np.linspace(-0.12, 0.12, 13)  # perspective tried, along each axis: 1 / (1 + bend) at one side of the picture
 CLIMB = 24, 40  # rounds of random steps, and steps in each
 
@@ -55,13 +57,11 @@ class Windows:
     multiples: Plane
 
     @classmethod
-    def of(cls, plane: Plane, parts: int) -> "Windows":
-        """Take the whole plane (``parts`` 1), or parts x parts windows of half its sides."""
-        height, width = (side // min(parts, 2) for side in plane.shape)
-        tops, lefts = (np.linspace(0, n - m, parts).astype(int) for n, m in zip(plane.shape, (height, width), strict=True))
-        corners = np.array([(y, x) for y in tops for x in lefts])
+    def of(cls, plane: Plane, begins: Sequence[tuple[float, float]], share: float, order: int) -> "Windows":
+        """Take the windows that begin at shares (y, x) of the plane and have ``share`` of its sides."""
+        height, width = (int(share * side) for side in plane.shape)
+        corners = (np.array(begins) * plane.shape).astype(int)
         maps = autocorrelations(np.stack([plane[y : y + height, x : x + width] for y, x in corners]))
-        order = 3 if parts == 1 else 2
         i, j = (a.ravel() for a in np.mgrid[-order : order + 1, -order : order + 1])
         multiples = np.stack([i, j])[:, (i > 0) | ((i == 0) & (j > 0))].astype(np.float32)
         size = np.array([height, width], np.float64)
@@ -216,16 +216,16 @@ def _distinct(candidates: list[Candidate], count: int) -> list[Candidate]:
 
 def of_the_whole(plane: Plane) -> list[Candidate]:
     """Return the best affine candidates for a levelled plane, best first."""
-    windows = Windows.of(plane, 1)
+    windows = Windows.of(plane, [(0, 0)], 1, 3)
     flat, centre = np.zeros(2), windows.centres[0]
-    seeds = [Candidate(score, tile, flat, centre) for score, tile in windows.seeds(3 * KEPT)]
+    seeds = [Candidate(score, tile, flat, centre) for score, tile in windows.seeds(3 * KEPT_WHOLE)]
     reach = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
-    return _distinct([_climb(windows, seed, reach) for seed in _distinct(seeds, KEPT)], KEPT)
+    return _distinct([_climb(windows, seed, reach) for seed in _distinct(seeds, KEPT_WHOLE)], KEPT_WHOLE)
 
 
 def of_the_parts(plane: Plane) -> list[Candidate]:
     """Return the best homographies for a levelled plane, best first: lattices of one part tried against all."""
-    windows = Windows.of(plane, 3)
+    windows = Windows.of(plane, PARTS, 0.5, 2)
     each = [(score, tile, k) for k in range(len(windows.maps)) for score, tile in windows.one(k).seeds(2)]
     bends = np.stack(np.meshgrid(BENDS, BENDS), axis=2).reshape(-1, 2) / max(plane.shape)
     started = []
@@ -235,7 +235,7 @@ def of_the_parts(plane: Plane) -> list[Candidate]:
         started.append(Candidate(float(scores[best]), tile, bends[best], windows.centres[k]))
     started.sort(key=lambda candidate: -candidate.score)
     reach = np.array([1.0] * 4 + [0.02 / max(plane.shape)] * 2)
-    return _distinct([_climb(windows, start, reach) for start in started[:KEPT]], KEPT)
+    return _distinct([_climb(windows, start, reach) for start in started[:KEPT_PARTS]], KEPT_PARTS)
 
 
 def working_plane(picture: Pyramid) -> tuple[Plane, float]:

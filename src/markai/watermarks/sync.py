@@ -71,10 +71,10 @@ def ring_scale(coefficients: Complex) -> NDArray[np.float32]:
 
 def observe(plane: NDArray[np.float32]) -> Complex | None:
     """Return the levelled (POINTS,) coefficients of a plane of cell means; None where there is next to no signal."""
-    return levelled(whiten(plane))
+    return seen_in(whiten(plane))
 
 
-def levelled(plane: NDArray[np.float32]) -> Complex | None:
+def seen_in(plane: NDArray[np.float32]) -> Complex | None:
     """Return what :func:`observe` does, of a plane that is whitened already."""
     raw = spectrum(plane)
     level = raw / ring_scale(raw)[RING]
