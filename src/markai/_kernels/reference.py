@@ -145,8 +145,8 @@ def warp(plane: Plane, nodes: Plane, spacing: int, fill: float) -> tuple[Plane, 
             at = np.clip(positions(down, right) - 0.5, 0, size - 1)
             total += _bilinear(plane.astype(np.float64), at[..., 0], at[..., 1]) / 4
     centres = positions(0.5, 0.5)
-    inside = ((centres >= 0) & (centres <= size)).all(axis=2)
-    return np.where(inside, total, fill).astype(np.float32), inside.astype(np.uint8)
+    inside = np.asarray(((centres >= 0) & (centres <= size)).all(axis=2), np.uint8)
+    return np.where(inside, total, fill).astype(np.float32), inside
 
 
 def sum_samples(maps: Plane, points: Plane) -> Plane:

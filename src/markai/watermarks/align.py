@@ -5,6 +5,8 @@ present that finds the bending that a homography leaves; where none is, it moves
 because nothing here depends on the key.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,7 @@ def disagreement(plane: Plane, inside: NDArray[np.uint8]) -> Floats:
         others = moved.sum(axis=0) - near.astype(np.float32) @ moved
         maps = np.zeros((n, m, len(_SHIFTS), len(_SHIFTS)), np.float32)
         maps[rows, columns] = _correlations(spectra, others)
-        off = _smooth_peaks(_blurred(_blurred(maps, 0), 1))
+        off = _smooth_peaks(_blurred(maps))
     return off
 
 
@@ -71,10 +73,12 @@ def _correlations(spectra: Complex, others: Complex) -> Plane:
     return np.asarray((_DOWN @ grid @ _ACROSS).real, np.float32)
 
 
-def _blurred(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Return [1 2 1] / 4 along one of the first two axes, nothing beyond the ends."""
-    padded = np.moveaxis(np.pad(values, [(1, 1) if a == axis else (0, 0) for a in range(values.ndim)]), axis, 0)
-    return np.moveaxis((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 0, axis)
+def _blurred(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values smoothed by [1 2 1] / 4 along the first two axes, with nothing beyond the ends."""
+    for axis in (0, 1):
+        padded = np.moveaxis(np.pad(values, [(1, 1) if a == axis else (0, 0) for a in range(values.ndim)]), axis, 0)
+        values = np.moveaxis((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4, 0, axis)
+    return values
 
 
 def _smooth_peaks(maps: NDArray[np.float32]) -> Floats:
@@ -87,7 +91,8 @@ def _smooth_peaks(maps: NDArray[np.float32]) -> Floats:
     at = maps[i, j, y, x]
 
     def vertex(before: Plane, after: Plane) -> Plane:
-        return np.clip((before - after) / (2 * np.minimum(before - 2 * at + after, -1e-9)), -0.5, 0.5)
+        curve = np.minimum(before - 2 * at + after, -1e-9)
+        return np.asarray(np.clip((before - after) / (2 * curve), -0.5, 0.5))
 
     peak = np.stack(
         [
@@ -97,5 +102,4 @@ def _smooth_peaks(maps: NDArray[np.float32]) -> Floats:
         axis=2,
     )
     weight = np.maximum(height, 0)[..., None] ** 2
-    total = _blurred(_blurred((peak * weight).astype(np.float32), 0), 1)
-    return np.asarray(total / np.maximum(_blurred(_blurred(weight, 0), 1), 1e-9), np.float64)
+    return np.asarray(_blurred(peak * weight) / np.maximum(_blurred(weight), 1e-9), np.float64)

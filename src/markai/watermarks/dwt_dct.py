@@ -8,7 +8,7 @@ to read) and ``informed`` (writing).
 import hashlib
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ class DwtDct:
                     break
             else:
                 search.decode()
-        return search.conclude(look.shape, upright + turned)
+        return search.conclude(look.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +134,17 @@ class Look:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Candidate:
-    """One peak, where it was found, and log10 of what its p-value is after correction."""
+    """One peak, where it was found, and the number of tests for which its p-value is corrected."""
 
     place: Place
     turn: Turn
     seen: Complex  # turned
     peak: Peak
-    log10_p: float
+    tests: int
+
+    @property
+    def log10_p(self) -> float:
+        return corrected(log10_rademacher_tail(self.peak.score), self.tests)
 
 
 class _Search:
@@ -160,9 +164,8 @@ class _Search:
             return
         for turn in turns:
             seen = turn(place.seen)
-            for peak in find_peaks(seen, self.carriers, count):
-                log10_p = corrected(log10_rademacher_tail(peak.score), tests)
-                self.candidates.append(_Candidate(place, turn, seen, peak, log10_p))
+            peaks = find_peaks(seen, self.carriers, count)
+            self.candidates += [_Candidate(place, turn, seen, peak, tests) for peak in peaks]
         self.candidates.sort(key=lambda candidate: -candidate.peak.score)
 
     @property
@@ -202,34 +205,25 @@ class _Search:
                 return decoded.payload, nonce, checked
         return None, 0, checked
 
-    def conclude(self, shape: tuple[int, int], tests: int) -> Detection:
+    def conclude(self, shape: tuple[int, int]) -> Detection:
         """Return what was found in a picture of that shape."""
         best = self.best
         if best is None:
             reason = "inconclusive: too little signal (flat, or a few lines only) to tell a mark from none"
-            return Detection(0.0, self.fpr, key_id=self.key.id, tests=tests, reasons=(reason,))
+            return Detection(0.0, self.fpr, key_id=self.key.id, reasons=(reason,))
+        nothing = Detection(best.log10_p, self.fpr, key_id=self.key.id, tests=best.tests)
         if self.decoded is not None:
-            candidate, nonce, payload = self.decoded
+            at, nonce, payload = self.decoded
             log10_p = either(best.log10_p, payload_code.log10_p_value(self.checked))
-            return self._found(candidate, shape, nonce, log10_p, payload, tests)
-        if self.sure:
-            return self._found(best, shape, nonce_of(best.peak.signs), best.log10_p, None, tests)
-        return Detection(best.log10_p, self.fpr, key_id=self.key.id, tests=tests)
+            return self._found(replace(nothing, log10_p_value=log10_p, payload=payload), at, shape, nonce)
+        return self._found(nothing, best, shape, nonce_of(best.peak.signs)) if self.sure else nothing
 
-    def _found(
-        self, at: _Candidate, shape: tuple[int, int], nonce: int, log10_p: float, payload: bytes | None, tests: int
-    ) -> Detection:
+    def _found(self, found: Detection, at: _Candidate, shape: tuple[int, int], nonce: int) -> Detection:
+        """Add where the mark was found to what was found."""
         step = at.place.step
         warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
-        return Detection(
-            log10_p,
-            self.fpr,
-            payload=payload,
-            method=DwtDct.name,
-            key_id=self.key.id,
-            geometry=warp.geometry(shape, at.turn.matrix, np.array(at.peak.shift) - self.carriers.shifts[nonce]),
-            tests=tests,
-        )
+        shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
+        return replace(found, method=DwtDct.name, geometry=warp.geometry(shape, at.turn.matrix, shift))
 
 
 def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int, shift: tuple[int, int]) -> bool:

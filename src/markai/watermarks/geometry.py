@@ -1,7 +1,8 @@
 """What a picture looks like at each geometry that it may have been brought into: found without the key.
 
 Everything here depends on the picture only. So over the key, the bound on the pilots' statistic holds at each geometry
-that is tried, and the p-value counts them all, :data:`HYPOTHESES`, however they were found. One search serves all keys.
+that is tried, however it was found, and the p-value counts the most that there can be: VIEWS times the eight TURNS.
+One search serves all keys.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ VIEWS = 2 * (KEPT_WHOLE + KEPT_PARTS)  # most that there are: each candidate as 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A geometry, and the levelled coefficients (POINTS,) of the picture's cells there; None if next to no signal."""
+    """A geometry, and what is seen there: levelled coefficients (POINTS,), or None where there is next to no signal."""
 
     warp: Warp
     seen: Complex | None

@@ -21,7 +21,7 @@ REACH = 0.7  # of a window's side: how far its autocorrelation is looked at
 LEAST_TILE, MOST_TILE = 32, 0.7  # sides of a tile: working pixels, and share of the window's shorter side
 LEAST_SINE, MOST_ASPECT = 0.5, 2.6  # of the angle and of the lengths of a tile's sides
 LOUDEST = 6.0  # power of one frequency, in means of its neighbours
-MAXIMA = 32  # peaks of which every two are tried as sides
+MAXIMA = 32  # peaks of which every two are tried as sides of the tile
 PARTS = [(0.25, 0.25), (0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5)]  # where windows of half the sides begin
 SEEDS = 8  # lattices of parts that are tried against all parts
 KEPT_WHOLE, KEPT_PARTS = 2, 1  # candidates of the whole picture, and of its parts
@@ -48,7 +48,7 @@ class Candidate:
 class Windows:
     """The autocorrelations (n, 2 r + 1, 2 s + 1) of equal windows of one plane, and how well a lattice fits them.
 
-    ``centres`` (n, 2) are the windows' and ``size`` (2,) is theirs; ``multiples`` (2, m) the lattice vectors that count.
+    ``centres`` (n, 2) and ``size`` (2,) are the windows'; ``multiples`` (2, m) are the lattice vectors that count.
     """
 
     maps: Plane
@@ -80,7 +80,7 @@ class Windows:
         """Return for each of (n, 2, 2) tiles with (n, 2) bends how much the maps show at its lattice, normalised."""
         sides = _sides_at(tiles, bends, self.centres - centre).astype(np.float32)
         lags = np.ascontiguousarray((sides @ self.multiples).swapaxes(2, 3))  # (n, windows, multiples, 2)
-        seen = (np.abs(lags) < self.reach - 1).all(axis=3)
+        seen = np.asarray((np.abs(lags) < self.reach - 1).all(axis=3))
         overlap = np.where(seen, (1 - np.abs(lags) / self.size.astype(np.float32)).prod(axis=3), 0).sum((1, 2))
         points = np.where(seen[..., None], lags + self.reach.astype(np.float32), np.float32(-1))
         return np.asarray(sum_samples(self.maps, points) / np.sqrt(np.maximum(overlap, 1e-3)), np.float64)

@@ -40,7 +40,7 @@ class Pyramid:
 
     def read(self, nodes: Floats, cell: float, keep: float = SAMPLED) -> tuple[Plane, NDArray[np.uint8]]:
         """Return the cells of a net in pixels, with cells of that size, and which of them lie in the picture."""
-        reduction = max(1, min(int(cell / keep), min(self.shape) // 2))
+        reduction = max(1, min(int(cell / keep), min(self.shape) // 2, STEPS[-1]))
         plane = self.at(reduction)
         return warp(plane, (nodes / reduction).astype(np.float32), SPACING, float(plane.mean()))
 
@@ -82,7 +82,7 @@ class Warp:
         return Warp(self.nodes + down * by[..., :1] + across * by[..., 1:])
 
     def at(self, point: Floats) -> tuple[Floats, Floats]:
-        """Return the number (2,) of the cell at a point of the picture, and the (2, 2) steps from cell to cell there."""
+        """Return the number (2,) of the cell at a point of the picture, and the (2, 2) steps between cells there."""
         flat = int(((self.nodes - point) ** 2).sum(axis=2).argmin())
         i, j = divmod(flat, self.nodes.shape[1])
         cell = np.stack([slope[i, j] for slope in self._slopes], axis=1)
