@@ -8,10 +8,13 @@ from markai.errors import NotDetected
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """How the picture was changed since it was marked.
+    """How the picture was changed since it was marked, as seen at its centre.
 
-    Scales are received size over marked size, ``rotation`` is in degrees counter-clockwise, and ``offset`` is
-    how many pixels (x, y) were cut off at the left and the top, known modulo ``period`` because the mark repeats.
+    It was mirrored left to right where ``flipped``, scaled, turned by ``rotation`` degrees counter-clockwise, and cut.
+    Scales are received size over marked size of what was horizontal and vertical; the marked size is known up to the
+    ratio of two cell sizes (1.3, 1.5, 2...), of which the scale nearest to 1 is given. ``offset`` is where in the
+    marked picture the received one's upper left corner lies, in pixels (x, y) of the marked one: as many as were cut
+    off at the left and the top where nothing was turned. It is known modulo ``period`` because the mark repeats.
     """
 
     scale_x: float = 1.0

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 if not TYPE_CHECKING and os.environ.get("MARKAI_KERNELS") == "reference":
     from markai._kernels.polar_reference import polar_encode, polar_list_decode
-    from markai._kernels.reference import add_cells, cell_means, cell_means_and_spread, pull, smooth, whiten
+    from markai._kernels.reference import (
+        add_cells,
+        cell_means,
+        cell_means_and_spread,
+        pull,
+        smooth,
+        sum_samples,
+        warp,
+        whiten,
+    )
 else:
     from markai._kernels._native import (
         add_cells,
@@ -18,6 +27,8 @@ else:
         polar_list_decode,
         pull,
         smooth,
+        sum_samples,
+        warp,
         whiten,
     )
 
@@ -29,5 +40,7 @@ __all__ = [
     "polar_list_decode",
     "pull",
     "smooth",
+    "sum_samples",
+    "warp",
     "whiten",
 ]

@@ -8,6 +8,7 @@
 #include "planes.hpp"
 #include "polar.hpp"
 #include "spectral.hpp"
+#include "warps.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -104,6 +105,31 @@ Out<float, 2> smooth(Plane plane, std::size_t passes) {
     return out;
 }
 
+nb::tuple warp(Plane plane, In<float, nb::shape<-1, -1, 2>> nodes, std::size_t spacing, float fill) {
+    if (plane.shape(0) < 2 || plane.shape(1) < 2) throw std::invalid_argument("a plane must be at least 2 x 2");
+    if (nodes.shape(0) < 2 || nodes.shape(1) < 2) throw std::invalid_argument("nodes must be at least 2 x 2");
+    if (spacing < 1) throw std::invalid_argument("spacing must be positive");
+    const std::size_t rows = (nodes.shape(0) - 1) * spacing, columns = (nodes.shape(1) - 1) * spacing;
+    auto cells = make<float, 2>({rows, columns});
+    auto inside = make<std::uint8_t, 2>({rows, columns});
+    {
+        nb::gil_scoped_release release;
+        markai::warp(plane.data(), plane.shape(0), plane.shape(1), nodes.data(), nodes.shape(0), nodes.shape(1), spacing,
+                     fill, cells.data(), inside.data());
+    }
+    return nb::make_tuple(cells, inside);
+}
+
+Out<float, 1> sum_samples(In<float, nb::ndim<3>> maps, In<float, nb::shape<-1, -1, -1, 2>> points) {
+    if (maps.shape(1) < 2 || maps.shape(2) < 2) throw std::invalid_argument("maps must be at least 2 x 2");
+    if (points.shape(1) != maps.shape(0)) throw std::invalid_argument("points must be (trials, maps, each, 2)");
+    auto sums = make<float, 1>({points.shape(0)});
+    nb::gil_scoped_release release;
+    markai::sum_samples(maps.data(), maps.shape(0), maps.shape(1), maps.shape(2), points.data(), points.shape(0),
+                        points.shape(2), sums.data());
+    return sums;
+}
+
 Out<std::uint8_t, 1> polar_encode(In<std::uint8_t, nb::ndim<1>> bits) {
     auto out = make<std::uint8_t, 1>({bits.shape(0)});
     if (!markai::polar_encode(bits.data(), bits.shape(0), out.data()))
@@ -143,6 +169,8 @@ NB_MODULE(_native, m) {
     m.def("whiten", &whiten, "plane"_a.noconvert());
     m.def("pull", &pull, "plane"_a.noconvert(), "target"_a.noconvert(), "stiffness"_a);
     m.def("smooth", &smooth, "plane"_a.noconvert(), "passes"_a);
+    m.def("warp", &warp, "plane"_a.noconvert(), "nodes"_a.noconvert(), "spacing"_a, "fill"_a);
+    m.def("sum_samples", &sum_samples, "maps"_a.noconvert(), "points"_a.noconvert());
     m.def("polar_encode", &polar_encode, "bits"_a.noconvert());
     m.def("polar_list_decode", &polar_list_decode, "llr"_a.noconvert(), "frozen"_a.noconvert(), "list_size"_a);
 }

@@ -107,3 +107,53 @@ def smooth(plane: Plane, passes: int) -> Plane:
             p = np.pad(out, ((1, 1), (0, 0)), mode="reflect")
             out = ((p[:-2] + p[2:]) * 0.25 + p[1:-1] * 0.5).T
     return out.astype(np.float32)
+
+
+def _bilinear(plane: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    top, left = np.minimum(y.astype(int), plane.shape[0] - 2), np.minimum(x.astype(int), plane.shape[1] - 2)
+    down, right = y - top, x - left
+    above = plane[top, left] * (1 - right) + plane[top, left + 1] * right
+    below = plane[top + 1, left] * (1 - right) + plane[top + 1, left + 1] * right
+    return np.asarray(above * (1 - down) + below * down)
+
+
+def _between(nodes: NDArray[np.float64], spacing: int, part: float) -> NDArray[np.float64]:
+    """Interpolate along the first axis, ``part`` of a cell into each."""
+    at = (np.arange((len(nodes) - 1) * spacing) + part) / spacing
+    left = at.astype(int)
+    t = (at - left)[:, None, None]
+    between: NDArray[np.float64] = nodes[left] * (1 - t) + nodes[left + 1] * t
+    return between
+
+
+def warp(plane: Plane, nodes: Plane, spacing: int, fill: float) -> tuple[Plane, NDArray[np.uint8]]:
+    """Read a plane on a bent grid of cells: ((n - 1) * spacing, (m - 1) * spacing) means, and 1 where inside.
+
+    ``nodes`` (n, m, 2) are positions (y, x) in the plane, pixel (i, j) covering [i, i + 1) x [j, j + 1), ``spacing``
+    cells apart and interpolated bilinearly. A cell is the mean of 2 x 2 bilinear samples, or ``fill`` where its centre
+    lies outside of the plane.
+    """
+    size = np.array(plane.shape)
+
+    def positions(down: float, right: float) -> NDArray[np.float64]:
+        rows = _between(nodes.astype(np.float64), spacing, down)
+        return _between(rows.swapaxes(0, 1), spacing, right).swapaxes(0, 1)
+
+    total = np.zeros((np.array(nodes.shape[:2]) - 1) * spacing)
+    for down in (0.25, 0.75):
+        for right in (0.25, 0.75):
+            at = np.clip(positions(down, right) - 0.5, 0, size - 1)
+            total += _bilinear(plane.astype(np.float64), at[..., 0], at[..., 1]) / 4
+    centres = positions(0.5, 0.5)
+    inside = np.asarray(((centres >= 0) & (centres <= size)).all(axis=2), np.uint8)
+    return np.where(inside, total, fill).astype(np.float32), inside
+
+
+def sum_samples(maps: Plane, points: Plane) -> Plane:
+    """Sum maps (n, H, W), read bilinearly at points (trials, n, each, 2) as (y, x); 0 where that is outside."""
+    sums = np.zeros(len(points))
+    for plane, at in zip(maps.astype(np.float64), points.astype(np.float64).swapaxes(0, 1), strict=True):
+        inside = ((at >= 0) & (at <= np.array(plane.shape) - 1)).all(axis=2)
+        y, x = np.where(inside[..., None], at, 0).transpose(2, 0, 1)
+        sums += np.where(inside, _bilinear(plane, y, x), 0).sum(axis=1)
+    return sums.astype(np.float32)

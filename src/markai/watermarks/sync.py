@@ -71,7 +71,12 @@ def ring_scale(coefficients: Complex) -> NDArray[np.float32]:
 
 def observe(plane: NDArray[np.float32]) -> Complex | None:
     """Return the levelled (POINTS,) coefficients of a plane of cell means; None where there is next to no signal."""
-    raw = spectrum(whiten(plane))
+    return seen_in(whiten(plane))
+
+
+def seen_in(plane: NDArray[np.float32]) -> Complex | None:
+    """Return what :func:`observe` does, of a plane that is whitened already."""
+    raw = spectrum(plane)
     level = raw / ring_scale(raw)[RING]
     size = np.abs(level)
     power = np.minimum(size, MAGNITUDE_LIMIT) ** 2

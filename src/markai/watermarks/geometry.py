@@ -1,0 +1,101 @@
+"""What a picture looks like at each geometry that it may have been brought into: found without the key.
+
+Everything here depends on the picture only. So over the key, the bound on the pilots' statistic holds at each geometry
+that is tried, however it was found, and the p-value counts the most that there can be: VIEWS times the eight TURNS.
+One search serves all keys.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markai._kernels import whiten
+from markai.watermarks.align import disagreement
+from markai.watermarks.carriers import FX, FY, POINTS, TILE, Complex
+from markai.watermarks.lattice import KEPT_PARTS, KEPT_WHOLE, of_the_parts, of_the_whole, working_plane
+from markai.watermarks.sync import seen_in
+from markai.watermarks.warps import Floats, Pyramid, Warp
+
+CLEAR = 7.0  # score of a candidate above what unmarked pictures give; such a one is refined
+LEAST_SIDE = 96  # pixels: two tiles whose cells have three quarters of one
+VIEWS = 2 * (KEPT_WHOLE + KEPT_PARTS)  # most that there are: each candidate as it is, and with its tiles aligned
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A geometry, and what is seen there: levelled coefficients (POINTS,), or None where there is next to no signal."""
+
+    warp: Warp
+    seen: Complex | None
+
+
+class Views:
+    """The views of one picture, likeliest first, each made when it is first asked for."""
+
+    def __init__(self, picture: Pyramid) -> None:
+        self._picture = picture
+        self._made: list[View] = []
+        self._more = self._search()
+
+    def __iter__(self) -> Iterator[View]:
+        yield from self._made
+        at = len(self._made)
+        while True:
+            if at == len(self._made):
+                view = next(self._more, None)
+                if view is None:
+                    return
+                self._made.append(view)
+            yield self._made[at]
+            at += 1
+
+    def _search(self) -> Iterator[View]:
+        if min(self._picture.shape) < LEAST_SIDE:
+            return
+        plane, pixel = working_plane(self._picture)
+        for search in (of_the_whole, of_the_parts):
+            for candidate in search(plane):
+                yield from self._around(candidate.warp(self._picture.shape, pixel), candidate.score >= CLEAR)
+
+    def _around(self, warp: Warp, clear: bool) -> Iterator[View]:
+        """Yield what is seen at a geometry, and where that is worth it, with the tiles made to agree."""
+        cells, inside = warp.read(self._picture)
+        plane = whiten(cells) * inside
+        yield View(warp, seen_in(plane))
+        if clear:
+            warp = warp.moved(disagreement(plane, inside))
+            cells, inside = warp.read(self._picture)
+            yield View(warp, seen_in(whiten(cells) * inside))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One of the eight symmetries of the square; ``matrix`` (2, 2) takes a cell of the mark to a cell of the tile."""
+
+    matrix: Floats
+    _order: NDArray[np.int64]
+    _conjugate: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, matrix: Floats) -> "Turn":
+        # t(R q) has the spectrum T(R f) where R is orthogonal; of each pair f, -f one is kept.
+        number = np.full((TILE, TILE), -1)
+        number[FY, FX] = np.arange(POINTS)
+        fy, fx = matrix.astype(int) @ np.stack([FY, FX])
+        direct = number[fy, fx]
+        return cls(matrix, np.where(direct < 0, number[-fy, -fx], direct), direct < 0)
+
+    def __call__(self, seen: Complex) -> Complex:
+        """Return the coefficients of the tile turned back."""
+        values = seen[self._order]
+        return np.where(self._conjugate, values.conj(), values)
+
+
+_QUARTER = np.array([[0.0, -1.0], [1.0, 0.0]])
+TURNS = [
+    Turn.of(np.linalg.matrix_power(_QUARTER, quarters) @ mirror)
+    for mirror in (np.eye(2), np.diag([1.0, -1.0]))
+    for quarters in range(4)
+]
