@@ -24,7 +24,7 @@ from markai.bench.methods import Entry
 from markai.bench.pictures import Source, from_files, spread, structured
 from markai.bench.plan import Plan, Settings
 
-SHORT_SIDE = 640  # larger pictures are shrunk to it: a phone photograph would take most of the hours
+SHORT_SIDE = 512  # larger pictures are shrunk to it: a phone photograph would take most of the hours
 LEAST_SIDE = 512  # the targets are for pictures of at least this
 SETTINGS = Settings(short_side=SHORT_SIDE, metrics=("psnr", "ssim", "ms_ssim", "ciede2000", "ssimulacra2"))
 PEERS = ("dwt-dct", *(f"invisible-watermark/{name}" for name in ("dwtDct", "dwtDctSvd", "rivaGan")), "blind-watermark")
@@ -115,10 +115,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*PLANS], default=[*PLANS])
     parser.add_argument("--pictures", type=Path, default=EVAL)
     parser.add_argument("--work", type=Path, default=ROOT / "scratch" / "bench")
+    parser.add_argument("--count", type=int, help="so many of the pictures, from all kinds in turn")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-times", action="store_true", help="leave the speed for a quieter hour")
     args = parser.parse_args()
     pictures = from_files([args.pictures], LEAST_SIDE)
+    pictures = spread(pictures, args.count or len(pictures))
     for name in args.names:
         plan = PLANS[name](pictures)
         result = run(name, replace(plan, times=plan.times and not args.no_times), args.work, args.jobs)
