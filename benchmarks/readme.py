@@ -8,23 +8,9 @@ import re
 import sys
 from typing import Any
 
-from common import RESULTS, ROOT
+from common import RESULTS, ROOT, SHOWN
 
 README = ROOT / "README.md"
-# The attacks that the README shows; results/own.md has all.
-SHOWN = (
-    *("none", "jpeg:90", "jpeg:50", "jpeg:30", "jpeg:10", "webp:50", "avif:50", "jpeg-xl:50"),
-    *("resize:0.75", "resize:0.5", "resize:2", "resize:0.35+jpeg:60", "resize-back:0.5"),
-    *("blur:2", "noise:0.05", "median:5", "gamma:0.7", "grayscale", "hue:0.1"),
-    *("brightness:0.5", "brightness:1.5", "contrast:0.5", "contrast:1.5"),
-    *("crop:0.5", "crop:0.25", "crop:0.1"),
-    *("rotate:2", "rotate:5", "rotate:15", "rotate:45", "rotate-expand:15", "rotate-expand:90", "mirror"),
-    *("aspect:0.8", "shear:3", "perspective:0.1", "bend:0.01"),
-    *("erase:0.25", "paste:0.25", "text:0.08", "splice:0.2", "collage:0.2"),
-    *("screenshot", "social", "rotate:5+crop:0.7+jpeg:70", "print-photo:0.5", "waves-all:0.5"),
-    *("denoise-nlm:10", "regen-nlm:25", "regen-lowpass:8", "regen-pca:16", "regen-avif:10"),
-)
-
 QUALITIES = (
     ("psnr", "PSNR", 2, " dB"),
     ("ssim", "SSIM", 4, ""),
