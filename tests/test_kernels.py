@@ -172,6 +172,52 @@ def test_smooth_equals_the_reference(plane, passes):
     np.testing.assert_array_equal(plane, before)
 
 
+@settings(deadline=None)
+@given(
+    st.builds(a_plane, kinds, st.tuples(st.integers(2, 50), st.integers(2, 50)), seeds),
+    st.tuples(st.integers(2, 5), st.integers(2, 5)),
+    st.sampled_from([1, 2, 7, 32]),
+    seeds,
+)
+def test_warp_equals_the_reference(plane, count, spacing, seed):
+    before = plane.copy()
+    rng = np.random.default_rng(seed)
+    nodes = (rng.uniform(-0.5, 1.5, (*count, 2)) * plane.shape).astype(np.float32)
+    cells, inside = native.warp(plane, nodes, spacing, 128.0)
+    expected, expected_inside = reference.warp(plane, nodes, spacing, 128.0)
+    assert cells.shape == inside.shape == tuple((n - 1) * spacing for n in count)
+    assert (cells[inside == 0] == 128).all()
+    same = inside == expected_inside
+    assert (~same).sum() <= 1 + same.size // 1000  # a centre on the border, to rounding
+    np.testing.assert_allclose(cells[same], expected[same], rtol=0, atol=255 * 2e-5 * max(plane.shape))
+    np.testing.assert_array_equal(plane, before)
+
+
+@settings(deadline=None)
+@given(
+    st.tuples(st.integers(1, 4), st.integers(2, 30), st.integers(2, 30)),
+    st.tuples(st.integers(0, 6), st.integers(0, 9)),
+    seeds,
+)
+def test_sum_samples_equals_the_reference(shape, count, seed):
+    rng = np.random.default_rng(seed)
+    maps = rng.standard_normal(shape).astype(np.float32)
+    points = (rng.uniform(-0.3, 1.3, (count[0], shape[0], count[1], 2)) * shape[1:]).astype(np.float32)
+    sums = native.sum_samples(maps, points)
+    assert sums.shape == (count[0],)
+    np.testing.assert_allclose(sums, reference.sum_samples(maps, points), rtol=1e-4, atol=1e-3)
+
+
+def test_warp_reads_what_lies_there():
+    """A linear plane is read exactly, wherever it is sampled: cells of 1.5 pixels, from row 2 and column 3 on."""
+    y, x = np.mgrid[:20, :30] + 0.5
+    nodes = np.stack(np.meshgrid([2, 8, 14], [3, 9, 15, 21], indexing="ij"), axis=2).astype(np.float32)
+    cells, inside = native.warp((3 * y + 5 * x).astype(np.float32), nodes, 4, 0.0)
+    rows, columns = 2 + 1.5 * (np.arange(8) + 0.5), 3 + 1.5 * (np.arange(12) + 0.5)
+    np.testing.assert_allclose(cells, 3 * rows[:, None] + 5 * columns, rtol=1e-6)
+    assert inside.all()
+
+
 def test_pull_is_the_gradient_it_says_it_is():
     """By finite differences of <limited(plane), target> in float64, with the reference's own pieces."""
 
@@ -194,6 +240,7 @@ def test_pull_is_the_gradient_it_says_it_is():
 # Refusals: an exception, never a crash
 
 CELLS = np.zeros((10, 10), np.float32)
+NODES = np.zeros((2, 2, 2), np.float32)
 PIXELS = np.zeros((20, 20, 3), np.uint8)
 REFUSED = {
     "two channels": lambda: native.cell_means(np.zeros((20, 20, 2), np.uint8), 2),
@@ -237,6 +284,13 @@ REFUSED = {
     "smooth 0 x 0": lambda: native.smooth(np.zeros((0, 0), np.float32), 1),
     "smooth -1 times": lambda: native.smooth(CELLS, -1),
     "smooth strided": lambda: native.smooth(CELLS[:, ::2], 1),
+    "warp of one row": lambda: native.warp(CELLS[:1], NODES, 4, 0.0),
+    "warp by one node": lambda: native.warp(CELLS, NODES[:, :1].copy(), 4, 0.0),
+    "warp by three coordinates": lambda: native.warp(CELLS, np.zeros((2, 2, 3), np.float32), 4, 0.0),
+    "warp with spacing 0": lambda: native.warp(CELLS, NODES, 0, 0.0),
+    "sum_samples of a plane": lambda: native.sum_samples(CELLS, np.zeros((1, 1, 1, 2), np.float32)),
+    "sum_samples of other maps": lambda: native.sum_samples(CELLS[None], np.zeros((1, 2, 1, 2), np.float32)),
+    "sum_samples of one row": lambda: native.sum_samples(CELLS[None, :1], np.zeros((1, 1, 1, 2), np.float32)),
 }
 
 
@@ -280,6 +334,8 @@ RELEASED = {
     "whiten": lambda: native.whiten(LARGE),
     "pull": lambda: native.pull(LARGE, LARGE, 25.0),
     "smooth": lambda: native.smooth(LARGE, 8),
+    "warp": lambda: native.warp(LARGE, 1600 * np.mgrid[:2, :2].astype(np.float32).transpose(1, 2, 0).copy(), 1000, 0.0),
+    "sum_samples": lambda: native.sum_samples(LARGE[None], np.ones((1000, 1, 1000, 2), np.float32)),
     "cell_means": lambda: native.cell_means(WIDE, 2),
     "cell_means_and_spread": lambda: native.cell_means_and_spread(WIDE, 2),
     "add_cells": lambda: native.add_cells(WIDE, LARGE, 2),

@@ -18,6 +18,7 @@ from markai.watermarks.carriers import (
     FY,
     GROUPS,
     NONCES,
+    PILOT_RADIUS,
     RING,
     RING_STARTS,
     RINGS,
@@ -92,14 +93,14 @@ def find_peaks(seen: Complex, carriers: Carriers, count: int) -> list[Peak]:
     2^GROUPS nonces are searched at the cost of GROUPS transforms. (Pilots at fx = 0 count half, as irfft2 takes that
     column once: a percent of the signal, and the bound on T holds for any weights.)
     """
-    from scipy.fft import irfft2
+    from scipy.fft import ifft, irfft
 
     pilots, groups = carriers.pilots, carriers.groups
     aligned = seen[pilots] * carriers.pilot_phase.conj()
-    grid = np.zeros((GROUPS, GRID, GRID // 2 + 1), np.complex64)
+    grid = np.zeros((GROUPS, GRID, int(PILOT_RADIUS) + 1), np.complex64)  # beyond are no pilots
     grid[groups, FY[pilots] % GRID, FX[pilots]] = aligned
     unit = GRID * GRID / 2 * np.sqrt(2 / float((np.abs(aligned) ** 2).sum()))
-    sums = irfft2(grid, overwrite_x=True)
+    sums = irfft(ifft(grid, axis=1, overwrite_x=True), GRID, overwrite_x=True)
     score = np.abs(sums).sum(0)
     peaks = []
     for _ in range(count):
