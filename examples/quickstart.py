@@ -21,7 +21,6 @@ PHOTOGRAPH = Path(__file__).parent / "data" / "lighthouse.png"
 PAYLOAD = b"acme:42"
 ATTACKS = {
     "none": "No attack",
-    "jpeg:90": "JPEG, quality 90",
     "jpeg:50": "JPEG, quality 50",
     "jpeg:30": "JPEG, quality 30",
     "jpeg:10": "JPEG, quality 10",
@@ -31,11 +30,12 @@ ATTACKS = {
     "resize-back:0.5": "Half the size and back",
     "brightness:0.5": "Brightness x 0.5",
     "brightness:1.5": "Brightness x 1.5",
-    "contrast:0.5": "Contrast x 0.5",
     "grayscale": "Grayscale",
     "erase:0.25": "25 % erased",
     "crop:0.5": "Cropped to 50 %",
     "crop:0.25": "Cropped to 25 %",
+    "rotate:15": "Turned by 15 degrees",
+    "resize:0.5": "Half the size",
 }
 
 
