@@ -32,7 +32,6 @@ format: setup
 
 # The peers are installed without their dependencies: those would pull torch with CUDA, and a second OpenCV.
 peers: setup
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[bench]' --no-build-isolation
 	$(BIN)/python -m pip install -q --no-deps invisible-watermark==0.2.0 blind-watermark==0.4.4
 
 # Hours on small machines; what is interrupted is taken up.
