@@ -1,6 +1,7 @@
 """What a pair of networks achieves on pictures that it was not trained on, attack by attack, at one PSNR."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,13 +42,15 @@ def _shrunk(luma: Tensor, scale: float, quality: float) -> Tensor:
 def _pasted(luma: Tensor, share: float) -> Tensor:
     side = round(luma.shape[2] * share**0.5)
     page = luma.roll(1, 0).flip(3).clone()
-    page[..., 24 : 24 + side, 24 : 24 + side] = luma[..., 24 : 24 + side, 24 : 24 + side]
+    start = luma.shape[2] // 8
+    page[..., start : start + side, start : start + side] = luma[..., start : start + side, start : start + side]
     return page
 
 
 def _erased(luma: Tensor) -> Tensor:
     page = luma.clone()
-    page[..., 40 : 40 + luma.shape[2] // 2, 40 : 40 + luma.shape[3] // 2] = 128
+    height, width = luma.shape[2:]
+    page[..., height // 6 : height // 6 + height // 2, width // 6 : width // 6 + width // 2] = 128
     return page
 
 
@@ -75,50 +78,60 @@ def _warps(batch: int, device: torch.device) -> dict[str, Warp]:
     return {name: Warp(torch.tensor(m, device=device).expand(batch, 3, 3)) for name, m in matrices.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How pictures are marked and worn: at one PSNR in decibels, with cells of ``step`` pixels when attacked.
+
+    Marked pictures have two pixels per cell or more; one pixel is the harder case of a picture shrunk to its cells.
+    """
+
+    psnr: float = 42.0
+    step: int = 2
+    autoencoder: Autoencoder | None = None
+
+    def outcomes(self, marked: Tensor, extractor: Extractor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name of each attack and what the extractor makes of the attacked planes."""
+        larger = F.interpolate(marked, scale_factor=self.step, mode="bilinear") if self.step > 1 else marked
+        generator = torch.Generator(marked.device).manual_seed(3)
+        for name, attack in ATTACKS.items():
+            yield name, extractor(self._cells(attack(larger)))
+        if self.autoencoder is not None:
+            for noise in (0.0, 0.2):
+                yield f"own-regeneration:{noise}", extractor(self._cells(self.autoencoder(larger, noise, generator)))
+        for name, warp in _warps(len(marked), marked.device).items():
+            yield name, warp.back(extractor(self._cells(warp(larger, "reflection"))))
+
+    def _cells(self, luma: Tensor) -> Tensor:
+        return F.avg_pool2d(luma.clamp(0, 255).round(), self.step)
+
+
 @torch.no_grad()
 def evaluate(
-    embedder: Embedder,
-    extractor: Extractor,
-    planes: Tensor,
-    psnr: float = 42.0,
-    autoencoder: Autoencoder | None = None,
-    batch: int = 16,
+    embedder: Embedder, extractor: Extractor, planes: Tensor, trial: Trial | None = None, batch: int = 16
 ) -> dict[str, Any]:
-    """Return {"psnr", "ssim", "attacks": {name: {"accuracy", "energy", "readable", "presence"}}} over (N, 1, H, W).
+    """Return {"pictures", "psnr", "ssim", "attacks": {name: row}} over planes (N, 1, H, W) of cells.
 
-    ``accuracy`` is that of 64 bits repeated in the coded ones, ``energy`` the median D^2, ``readable`` the share of
-    pictures with enough of it for 8 bytes, ``presence`` the median T. Messages are drawn by a fixed seed.
+    A row holds "accuracy", that of 64 bits repeated in the coded ones; "energy", the median D^2; "readable", the share
+    of pictures with enough of it for 8 bytes; "presence", the median T. Messages are drawn by a fixed seed.
     """
-    device = planes.device
-    lattice, generator = Lattice().to(device), torch.Generator(device).manual_seed(2)
+    trial = trial or Trial()
+    lattice, generator = Lattice().to(planes.device), torch.Generator(planes.device).manual_seed(2)
     rows: dict[str, list[Tensor]] = {}
-    seen_quality = []
+    likeness = []
     for part in planes.split(batch):
         message = lattice.draw(len(part), generator)
         pattern = lattice.plane(message.signs, embedder.loudness, (part.shape[2], part.shape[3]))
-        change = embedder(part, pattern, 255 / 10 ** (psnr / 20))
-        marked = rounded(part + change).clamp(0, 255)
-        seen_quality.append(torch.stack([_psnr(part, marked), ssim(part, marked)]))
-        outcomes: dict[str, Tensor] = {name: extractor(_whole(attack(marked))) for name, attack in ATTACKS.items()}
-        if autoencoder is not None:
-            for noise in (0.0, 0.2):
-                outcomes[f"own-regeneration:{noise}"] = extractor(_whole(autoencoder(marked, noise, generator)))
-        for name, warp in _warps(len(part), device).items():
-            outcomes[name] = warp.back(extractor(_whole(warp(marked, "reflection"))))
-        for name, plane in outcomes.items():
+        marked = rounded(part + embedder(part, pattern, 255 / 10 ** (trial.psnr / 20))).clamp(0, 255)
+        likeness.append(torch.stack([_psnr(part, marked), ssim(part, marked)]))
+        for name, plane in trial.outcomes(marked, extractor):
             seen = lattice.read(plane)
             soft = lattice.soft_bits(seen, message)
             right = (repeated(soft, message.bits, BITS) > 0).float().mean(1)
-            rows.setdefault(name, []).append(
-                torch.stack([right, energy(soft, message.bits), lattice.presence(seen, message)])
-            )
-    quality = torch.cat(seen_quality, 1).mean(1)
-    return {
-        "pictures": len(planes),
-        "psnr": round(float(quality[0]), 2),
-        "ssim": round(float(quality[1]), 4),
-        "attacks": {name: _row(torch.cat(values, 1)) for name, values in rows.items()},
-    }
+            row = torch.stack([right, energy(soft, message.bits), lattice.presence(seen, message)])
+            rows.setdefault(name, []).append(row)
+    psnr, similar = torch.cat(likeness, 1).mean(1).tolist()
+    attacks = {name: _row(torch.cat(values, 1)) for name, values in rows.items()}
+    return {"pictures": len(planes), "psnr": round(psnr, 2), "ssim": round(similar, 4), "attacks": attacks}
 
 
 def _row(values: Tensor) -> dict[str, float]:
@@ -129,10 +142,6 @@ def _row(values: Tensor) -> dict[str, float]:
         "readable": round(float((power >= NEEDED).float().mean()), 3),
         "presence": round(float(presence.median()), 2),
     }
-
-
-def _whole(luma: Tensor) -> Tensor:
-    return luma.clamp(0, 255).round()
 
 
 def _psnr(first: Tensor, second: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from markai.neural import augment, checkpoint, regenerate
 from markai.neural.config import Config, load
 from markai.neural.curve import loss_curve
 from markai.neural.data import Pictures, batch_of
-from markai.neural.evaluate import evaluate, ssim
+from markai.neural.evaluate import Trial, evaluate, ssim
 from markai.neural.jpeg import rounded
 from markai.neural.lattice import Lattice, repeated
 from markai.neural.model import Embedder, Extractor
@@ -214,7 +214,12 @@ def _evaluation(trainer: Trainer, held: Pictures) -> dict[str, Any]:
     untrained = Embedder(config.size).to(trainer.device), Extractor(config.size).to(trainer.device)
     autoencoder = trainer.frozen if config.regenerate else None
     pairs = {"trained": tuple(trainer.average.values()), "untrained": untrained}
-    return {name: evaluate(*pair, planes, config.psnr, autoencoder) for name, pair in pairs.items()}
+    return {
+        f"{step} pixels per cell": {
+            name: evaluate(*pair, planes, Trial(config.psnr, step, autoencoder)) for name, pair in pairs.items()
+        }
+        for step in (1, 2)
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
