@@ -6,7 +6,7 @@ GPU never waits. Which attacks a part of the batch gets is decided on the host b
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,11 +21,15 @@ from markai.neural.warp import Warp
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """The random choices of one training step, on the device and on the host."""
+    """The random choices of one training step, on the device and on the host, and what attacks need besides.
+
+    ``unmarked`` (B, 1, H, W) is what marked pictures are pasted into.
+    """
 
     device: torch.Generator
     host: np.random.Generator
-    autoencoder: Autoencoder | None = field(default=None)
+    unmarked: Tensor
+    autoencoder: Autoencoder | None = None
 
     def uniform(self, luma: Tensor, low: float, high: float) -> Tensor:
         """Return (B,) values between two bounds."""
@@ -121,10 +125,10 @@ def erase(luma: Tensor, strength: float, draw: Draw) -> Tensor:
 
 
 def splice(luma: Tensor, strength: float, draw: Draw) -> Tensor:
-    """All but a window, which keeps 1 down to 0.2 of the area, comes from another picture of the batch."""
+    """All but a window, which keeps 1 down to 0.2 of the area, comes from an unmarked picture."""
     window = _windows(luma, draw.uniform(luma, 1 - 0.8 * strength, 1.0), draw)
-    other = torch.flip(luma.detach(), (3,)).roll(1, 0)
-    return torch.lerp(other, luma, window)
+    page = draw.unmarked.roll(1 + int(draw.host.integers(len(draw.unmarked))), 0)[: len(luma)]
+    return torch.lerp(F.interpolate(page, luma.shape[2:], mode="nearest"), luma, window)
 
 
 def overlay(luma: Tensor, strength: float, draw: Draw) -> Tensor:
@@ -139,7 +143,8 @@ def regenerate(luma: Tensor, strength: float, draw: Draw) -> Tensor:
     """Through the frozen autoencoder with latent noise; blurred where there is none."""
     if draw.autoencoder is None:
         return blur(luma, strength, draw)
-    return draw.autoencoder(luma, _each(draw.uniform(luma, 0.0, 0.4 * strength)), draw.device)
+    through: Tensor = draw.autoencoder(luma, _each(draw.uniform(luma, 0.0, 0.4 * strength)), draw.device)
+    return through
 
 
 def nothing(luma: Tensor, _strength: float, _draw: Draw) -> Tensor:

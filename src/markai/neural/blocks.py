@@ -42,7 +42,8 @@ class Blocks(nn.Module):
 
     def _apart(self, plane: Tensor) -> Tensor:
         padded = F.pad(plane, (BLOCK, BLOCK, BLOCK, BLOCK), mode="reflect")
-        return F.conv2d(F.pixel_unshuffle(padded, HOP), self.analysis).unflatten(1, (2, -1))
+        f = F.conv2d(F.pixel_unshuffle(padded, HOP), self.analysis)
+        return torch.stack(f.chunk(2, 1), 1)
 
     def _together(self, f: Tensor) -> Tensor:
         return F.pixel_shuffle(F.conv2d(f.flatten(1, 2), self.synthesis), HOP)[..., HOP:-HOP, HOP:-HOP]

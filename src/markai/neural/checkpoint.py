@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from markai.errors import ImageError
 from markai.files import write_atomically
-from markai.neural.model import Embedder, Extractor
+from markai.neural.model import Pair
 
 WEIGHTS = "weights.safetensors"
 STATE = "state.json"
@@ -60,12 +60,10 @@ def part(tensors: Mapping[str, Tensor], name: str) -> Tensors:
     return {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
 
 
-def load_weights(path: Path, size: str) -> tuple[Embedder, Extractor]:
+def load_weights(path: Path, size: str) -> Pair:
     """Return both networks in evaluation mode, float32, from a weights file."""
     from safetensors.torch import load_file
 
-    tensors = {key: value.float() for key, value in load_file(path).items()}
-    embedder, extractor = Embedder(size), Extractor(size)
-    embedder.load_state_dict(part(tensors, "embedder"))
-    extractor.load_state_dict(part(tensors, "extractor"))
-    return embedder.eval(), extractor.eval()
+    pair = Pair(size)
+    pair.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    return pair.eval()

@@ -124,4 +124,4 @@ def batch_of(
 
 
 if __name__ == "__main__":
-    print(pack(Path(sys.argv[1]), Path(sys.argv[2])), "pictures", file=sys.stderr)
+    sys.stderr.write(f"{pack(Path(sys.argv[1]), Path(sys.argv[2]))} pictures\n")

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from markai.neural.augment import blurred
 from markai.neural.jpeg import jpeg, rounded
 from markai.neural.lattice import Lattice, energy, repeated
-from markai.neural.model import Embedder, Extractor
+from markai.neural.model import Pair
 from markai.neural.regenerate import Autoencoder
 from markai.neural.warp import Warp
 
@@ -39,11 +39,11 @@ def _shrunk(luma: Tensor, scale: float, quality: float) -> Tensor:
     return F.interpolate(_quality(small, quality), luma.shape[2:], mode="bicubic", align_corners=False)
 
 
-def _pasted(luma: Tensor, share: float) -> Tensor:
-    side = round(luma.shape[2] * share**0.5)
-    page = luma.roll(1, 0).flip(3).clone()
-    start = luma.shape[2] // 8
-    page[..., start : start + side, start : start + side] = luma[..., start : start + side, start : start + side]
+def _pasted(luma: Tensor, page: Tensor, share: float) -> Tensor:
+    side, start = round(luma.shape[2] * share**0.5), luma.shape[2] // 8
+    window = (..., slice(start, start + side), slice(start, start + side))
+    page = page.clone()
+    page[window] = luma[window]
     return page
 
 
@@ -65,7 +65,6 @@ ATTACKS: dict[str, Planes] = {
     "resize:0.5+jpeg:50": lambda luma: _shrunk(luma, 0.5, 50),
     "brightness:1.5": lambda luma: luma * 1.5,
     "erase:0.25": _erased,
-    "splice:0.2": lambda luma: _pasted(luma, 0.2),
 }
 
 
@@ -89,9 +88,10 @@ class Trial:
     step: int = 2
     autoencoder: Autoencoder | None = None
 
-    def outcomes(self, marked: Tensor, extractor: Extractor) -> Iterator[tuple[str, Tensor]]:
+    def outcomes(self, plane: Tensor, marked: Tensor, extractor: nn.Module) -> Iterator[tuple[str, Tensor]]:
         """Yield the name of each attack and what the extractor makes of the attacked planes."""
         larger = F.interpolate(marked, scale_factor=self.step, mode="bilinear") if self.step > 1 else marked
+        yield "splice:0.2", extractor(_pasted(marked, plane.roll(1, 0), 0.2))
         generator = torch.Generator(marked.device).manual_seed(3)
         for name, attack in ATTACKS.items():
             yield name, extractor(self._cells(attack(larger)))
@@ -106,9 +106,7 @@ class Trial:
 
 
 @torch.no_grad()
-def evaluate(
-    embedder: Embedder, extractor: Extractor, planes: Tensor, trial: Trial | None = None, batch: int = 16
-) -> dict[str, Any]:
+def evaluate(pair: Pair, planes: Tensor, trial: Trial | None = None, batch: int = 16) -> dict[str, Any]:
     """Return {"pictures", "psnr", "ssim", "attacks": {name: row}} over planes (N, 1, H, W) of cells.
 
     A row holds "accuracy", that of 64 bits repeated in the coded ones; "energy", the median D^2; "readable", the share
@@ -118,12 +116,12 @@ def evaluate(
     lattice, generator = Lattice().to(planes.device), torch.Generator(planes.device).manual_seed(2)
     rows: dict[str, list[Tensor]] = {}
     likeness = []
-    for part in planes.split(batch):
+    for part in torch.split(planes, batch):
         message = lattice.draw(len(part), generator)
-        pattern = lattice.plane(message.signs, embedder.loudness, (part.shape[2], part.shape[3]))
-        marked = rounded(part + embedder(part, pattern, 255 / 10 ** (trial.psnr / 20))).clamp(0, 255)
+        pattern = lattice.plane(message.signs, pair.embedder.loudness, (part.shape[2], part.shape[3]))
+        marked = rounded(part + pair.embedder(part, pattern, 255 / 10 ** (trial.psnr / 20))).clamp(0, 255)
         likeness.append(torch.stack([_psnr(part, marked), ssim(part, marked)]))
-        for name, plane in trial.outcomes(marked, extractor):
+        for name, plane in trial.outcomes(part, marked, pair.extractor):
             seen = lattice.read(plane)
             soft = lattice.soft_bits(seen, message)
             right = (repeated(soft, message.bits, BITS) > 0).float().mean(1)

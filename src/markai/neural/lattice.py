@@ -16,7 +16,7 @@ from markai.watermarks.carriers import FX, FY, PILOT_RADIUS, PILOTS, POINTS, RAD
 from markai.watermarks.sync import MAGNITUDE_LIMIT
 
 # Mean radius of each ring, cycles per tile.
-RING_RADIUS = np.array([RADIUS[RING == ring].mean() for ring in range(RINGS)], np.float32)
+RING_RADIUS = np.array([RADIUS[ring == RING].mean() for ring in range(RINGS)], np.float32)
 NEAR = int((RADIUS <= PILOT_RADIUS).sum())  # points that may be pilots; the lattice rises with the radius
 
 
@@ -80,7 +80,7 @@ class Lattice(nn.Module):
         waves = torch.view_as_complex(parts.float().contiguous())
         grid = waves.new_zeros(len(signs), TILE * (TILE // 2 + 1)).index_copy(1, self.at, waves)
         tile = torch.fft.irfft2(grid.view(-1, TILE, TILE // 2 + 1))
-        tile = tile * tile.square().mean((1, 2), keepdim=True).rsqrt()
+        tile = torch.mul(tile, tile.square().mean((1, 2), keepdim=True).rsqrt())
         return tile[:, None].repeat(1, 1, size[0] // TILE, size[1] // TILE)
 
     def read(self, plane: Tensor) -> Tensor:
@@ -89,17 +89,19 @@ class Lattice(nn.Module):
         tile = plane.float().reshape(b, h // TILE, TILE, w // TILE, TILE).sum((1, 3))
         raw = torch.view_as_real(torch.fft.rfft2(tile).flatten(1)[:, self.at])
         power = self._by_ring(raw.square().sum(2)) / self.number
-        level = raw * ((power + 1e-12).rsqrt() @ self.ring.T)[..., None]
+        level: Tensor = raw * ((power + 1e-12).rsqrt() @ self.ring.T)[..., None]
         size = level.square().sum(2, keepdim=True).add(1e-9).sqrt()
         return level * (MAGNITUDE_LIMIT / size).clamp_max(1)
 
-    def soft_bits(self, seen: Tensor, message: Message) -> Tensor:
-        """Return the (B, CODE_BITS) log-likelihood ratios, positive for +1; the pilots weigh the rings.
+    def soft_bits(self, seen: Tensor, message: Message, *, told: bool = False) -> Tensor:
+        """Return the (B, CODE_BITS) log-likelihood ratios, positive for +1: ``sync.soft_bits`` in tensors.
 
-        ``sync.soft_bits`` in tensors. No gradient flows through the weights.
+        The pilots tell how much each ring counts. ``told`` also uses the bits for that, as training may: the fifth of
+        the points that are pilots would make its loss noisy. No gradient flows through these weights.
         """
         agreement = seen * message.keyed
-        weight = self._weights(seen.detach(), agreement.detach().sum(2), 1 - message.data)
+        known, right = (torch.ones_like(message.data), seen * message.signs) if told else (1 - message.data, agreement)
+        weight = self._weights(seen.detach(), right.detach().sum(2), known)
         parts = agreement * (weight @ self.ring.T)[..., None] * message.data[:, None]
         zeros = parts.new_zeros(len(parts), CODE_BITS)
         return zeros.index_add(1, message.symbol.reshape(-1), parts.flatten(1))
@@ -110,11 +112,12 @@ class Lattice(nn.Module):
         return pilot.sum(1) / pilot.square().sum(1).add(1e-12).sqrt()
 
     def _by_ring(self, points: Tensor) -> Tensor:
-        return points @ self.ring
+        sums: Tensor = points @ self.ring
+        return sums
 
-    def _weights(self, seen: Tensor, agreement: Tensor, pilots: Tensor) -> Tensor:
-        # Gain per real part from the pilots, over the variance of what is left.
-        gain = _smoothed(self._by_ring(agreement * pilots)) / (2 * _smoothed(self._by_ring(pilots[None]))).clamp_min(1)
+    def _weights(self, seen: Tensor, right: Tensor, known: Tensor) -> Tensor:
+        # Gain per real part at the known points, over the variance of what is left.
+        gain = _smoothed(self._by_ring(right * known)) / (2 * _smoothed(self._by_ring(known[None]))).clamp_min(1)
         gain = gain.clamp_min(0.01)
         power = self._by_ring(seen.square().sum(2)) / (2 * self.number)
         return 2 * gain / (power - gain.square()).maximum(0.1 * power + 1e-6)

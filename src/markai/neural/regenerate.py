@@ -46,7 +46,7 @@ class Autoencoder(nn.Module):
         """Return what a decoder makes of the latents plus ``noise`` of their standard deviation."""
         latents = torch.tanh(self.encoder(luma / 64 - 2))
         disturbed = latents + noise * torch.randn(latents.shape, generator=generator, device=latents.device)
-        return (self.decoder(disturbed).float() + 2) * 64
+        return torch.mul(self.decoder(disturbed).float() + 2, 64)
 
 
 def loss(autoencoder: Autoencoder, clean: Tensor, generator: torch.Generator) -> Tensor:

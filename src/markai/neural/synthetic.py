@@ -24,12 +24,13 @@ def _grid(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
 def clouds(batch: int, side: int, generator: torch.Generator) -> Tensor:
     """Noise with a spectrum of 1 / f^a, a from 0.6 to 1.6."""
     white = torch.fft.rfft2(torch.randn(batch, side, side, generator=generator, device=generator.device))
-    fy = torch.fft.fftfreq(side, device=generator.device)[:, None]
+    fy: Tensor = torch.fft.fftfreq(side, device=generator.device)[:, None]
     radius = torch.hypot(fy, torch.fft.rfftfreq(side, device=generator.device)).clamp_min(1 / side)
     slope = 0.6 + _uniform(generator, batch, 1, 1)
     plane = torch.fft.irfft2(white * radius**-slope)
     plane = plane * plane.square().mean((1, 2), keepdim=True).rsqrt()
-    return (128 + (10 + 50 * _uniform(generator, batch, 1, 1)) * plane)[:, None]
+    contrast = 10 + 50 * _uniform(generator, batch, 1, 1)
+    return torch.add(128, contrast * plane)[:, None]
 
 
 def gradients(batch: int, side: int, generator: torch.Generator) -> Tensor:

@@ -29,7 +29,7 @@ from markai.neural.data import Pictures, batch_of
 from markai.neural.evaluate import Trial, evaluate, ssim
 from markai.neural.jpeg import rounded
 from markai.neural.lattice import Lattice, repeated
-from markai.neural.model import Embedder, Extractor
+from markai.neural.model import Pair
 
 WARM_UP = 100  # steps
 CLIP = 1.0  # of the gradient's norm
@@ -44,7 +44,7 @@ class Trainer:
         self.config, self.pictures = config, pictures
         self.device = pictures.bank.device
         torch.manual_seed(config.seed)
-        self.pair = nn.ModuleDict({"embedder": Embedder(config.size), "extractor": Extractor(config.size)})
+        self.pair = Pair(config.size)
         self.autoencoder = regenerate.Autoencoder()
         for module in (self.pair, self.autoencoder):
             module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -54,8 +54,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self._parameters(), lr=config.rate, weight_decay=1e-4)
         self.step, self.seconds, self.strength = 0, 0.0, config.strength
         if config.compile:
-            for network in self.pair.values():
-                network.compile()
+            self.pair.embedder.compile()
+            self.pair.extractor.compile()
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.pair.parameters(), *self.autoencoder.parameters()]
@@ -81,14 +81,14 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(config.seed * 1_000_003 + self.step)
         ready = config.regenerate and self.step >= config.snapshot
         host = np.random.default_rng([config.seed, self.step])
-        draw = augment.Draw(generator, host, self.frozen if ready else None)
-        kind = int(draw.host.integers(1 << 16))
+        kind = int(host.integers(1 << 16))
         clean = batch_of(self.pictures, config.batch, config.side, generator, kind, config.synthetic)
+        draw = augment.Draw(generator, host, clean, self.frozen if ready else None)
         self.optimiser.param_groups[0]["lr"] = self.rate
         self.optimiser.zero_grad(set_to_none=True)
         loss, accuracy, likeness = self._mark(clean, draw)
         redone = self._regenerate(clean, generator)
-        (loss + redone).backward()
+        torch.autograd.backward([loss + redone])
         nn.utils.clip_grad_norm_(self.pair.parameters(), CLIP)
         self.optimiser.step()
         self._follow()
@@ -100,7 +100,7 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16)
 
     def _mark(self, clean: Tensor, draw: augment.Draw) -> tuple[Tensor, Tensor, Tensor]:
-        embedder, extractor = self.pair["embedder"], self.pair["extractor"]
+        embedder, extractor = self.pair.embedder, self.pair.extractor
         message = self.lattice.draw(len(clean), draw.device)
         pattern = self.lattice.plane(message.signs, embedder.loudness, (clean.shape[2], clean.shape[3]))
         with self._mixed():
@@ -108,8 +108,8 @@ class Trainer:
         marked = rounded(clean + change).clamp(0, 255)
         suffered, warp = augment.attacked(marked, self.strength, draw, self.config.parts)
         with self._mixed():
-            told = extractor(suffered)
-        soft = self.lattice.soft_bits(self.lattice.read(warp.back(told)), message)
+            found = extractor(suffered)
+        soft = self.lattice.soft_bits(self.lattice.read(warp.back(found)), message, told=True)
         margin = repeated(soft, message.bits, self.config.bits)
         likeness = ssim(clean, marked).mean()
         loss = F.softplus(-margin).mean() / math.log(2) + self.config.ssim * (1 - likeness)
@@ -139,7 +139,7 @@ class Trainer:
         """Write the checkpoint."""
         moments = [self.optimiser.state.get(each, {}) for each in self._parameters()]
         files = {
-            "weights": checkpoint.joined(**self.average),
+            "weights": self.average.state_dict(),
             "model": checkpoint.joined(pair=self.pair, autoencoder=self.autoencoder, frozen=self.frozen),
         }
         for name, key in (("first", "exp_avg"), ("second", "exp_avg_sq")):
@@ -211,12 +211,11 @@ def _log(trainer: Trainer, measured: list[float], out: Path, report: Callable[[s
 def _evaluation(trainer: Trainer, held: Pictures) -> dict[str, Any]:
     config = trainer.config
     planes = held.centres(256)[: config.evaluate]
-    untrained = Embedder(config.size).to(trainer.device), Extractor(config.size).to(trainer.device)
     autoencoder = trainer.frozen if config.regenerate else None
-    pairs = {"trained": tuple(trainer.average.values()), "untrained": untrained}
+    pairs = {"trained": trainer.average, "untrained": Pair(config.size).to(trainer.device)}
     return {
         f"{step} pixels per cell": {
-            name: evaluate(*pair, planes, Trial(config.psnr, step, autoencoder)) for name, pair in pairs.items()
+            name: evaluate(pair, planes, Trial(config.psnr, step, autoencoder)) for name, pair in pairs.items()
         }
         for step in (1, 2)
     }
