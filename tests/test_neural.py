@@ -249,7 +249,7 @@ def test_an_autoencoder_learns_pictures(planes):
     optimiser = torch.optim.Adam(autoencoder.parameters(), 3e-3)
     losses = []
     for step in range(30):
-        loss = regenerate.loss(autoencoder, planes, seeded(step))
+        loss = regenerate.loss(autoencoder, planes[:2], seeded(step))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -326,7 +326,7 @@ def quiet(_line):
 def test_training_reads_its_message_and_gains(pictures, tmp_path):
     trainer = train.train(config.load("ci"), pictures, tmp_path, report=quiet)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [10, 20, 30, 40, 50, 60]
+    assert [row["step"] for row in rows] == [10, 20, 30, 40]
     assert rows[-1]["accuracy"] > 0.9
     assert (tmp_path / "loss.svg").read_text().startswith("<svg")
     result = json.loads((tmp_path / "evaluation.json").read_text())["2 pixels per cell"]
@@ -361,7 +361,7 @@ def test_another_seed_is_another_run(pictures):
 
 
 def test_the_schedule():
-    timed = replace(config.load("cpu"), minutes=10.0)
+    timed = config.Config(minutes=10.0)
     assert [timed.progress(10**6, seconds) for seconds in (0, 300, 600, 900)] == [0, 0.5, 1, 1]
 
 

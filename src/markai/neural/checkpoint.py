@@ -2,7 +2,7 @@
 
 ``weights.safetensors`` is what ships (the moving average, both networks). ``model``, ``first`` and ``second`` (the
 optimiser's moments) and ``state.json``, written last, are what a run resumes from. Four files, because a machine may
-give back only files below a limit: at most 11 MB each in the size ``base``.
+give back only files below a limit: at most 7 MB each in the size ``base``.
 """
 
 import json

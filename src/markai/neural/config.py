@@ -26,7 +26,8 @@ class Config:
     ema: float = 0.998
     psnr_start: float = 39.0  # loud first, then a cosine to the final PSNR over the first half
     psnr: float = 42.0
-    ssim: float = 6.0  # weight of 1 - SSIM against bits of information; 2 lets it fall below the hand-made mark's
+    ssim: float = 30.0  # weight, against bits of information, of what 1 - SSIM at the final PSNR exceeds ``unlike`` by
+    unlike: float = 0.019  # the hand-made mark's on training batches, which are harder than pictures as they are
     strength: float = 0.3  # of the attacks at the start
     pace: float = 0.02  # by which it rises per logged interval while the accuracy is above ``enough``, or else falls
     enough: float = 0.8
@@ -35,7 +36,6 @@ class Config:
     regenerate: bool = True  # train an autoencoder beside, and attack with it
     snapshot: int = 200  # steps between renewals of the frozen autoencoder; until the first one blur stands in
     bf16: bool = False
-    compile: bool = False
     log_every: int = 50
     save_every: int = 500
     pictures: int = 0  # 0 for all

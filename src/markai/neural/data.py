@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from markai.files import find_pictures, read_picture
+from markai.files import find_pictures, read_picture, write_atomically
 from markai.image import open_picture
 from markai.neural import synthetic
 
@@ -28,11 +28,11 @@ def pack(folder: Path, target: Path) -> int:
     Raises:
         ImageError: if there is none.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     files = read(folder)
     ends = np.cumsum([len(data) for data in files])
-    save_file({"bytes": np.frombuffer(b"".join(files), np.uint8), "ends": ends}, target)
+    write_atomically(target, save({"bytes": np.frombuffer(b"".join(files), np.uint8), "ends": ends}))
     return len(files)
 
 

@@ -53,9 +53,6 @@ class Trainer:
         self.lattice = Lattice().to(self.device)
         self.optimiser = torch.optim.AdamW(self._parameters(), lr=config.rate, weight_decay=1e-4)
         self.step, self.seconds, self.strength = 0, 0.0, config.strength
-        if config.compile:
-            self.pair.embedder.compile()
-            self.pair.extractor.compile()
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.pair.parameters(), *self.autoencoder.parameters()]
@@ -112,7 +109,9 @@ class Trainer:
         soft = self.lattice.soft_bits(self.lattice.read(warp.back(found)), message, told=True)
         margin = repeated(soft, message.bits, self.config.bits)
         likeness = ssim(clean, marked).mean()
-        loss = F.softplus(-margin).mean() / math.log(2) + self.config.ssim * (1 - likeness)
+        # 1 - SSIM goes with the energy of the change, so that it can be judged while the mark is still loud.
+        unlike = (1 - likeness) * 10 ** ((self.psnr - self.config.psnr) / 10)
+        loss = F.softplus(-margin).mean() / math.log(2) + self.config.ssim * F.relu(unlike - self.config.unlike)
         return loss, (margin > 0).float().mean(), likeness
 
     def _regenerate(self, clean: Tensor, generator: torch.Generator) -> Tensor:
@@ -232,6 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     config = load(given.config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.benchmark = True  # sizes hardly change, so the fastest kernels are worth a search
     pictures = Pictures.load(given.data, device, config.pictures)
     sys.stderr.write(f"{len(pictures[0])} pictures to train on, {len(pictures[1])} held out, on {device}\n")
     train(config, pictures, given.out, given.minutes, given.resume)
