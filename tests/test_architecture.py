@@ -26,6 +26,7 @@ LAYERS = [
     {"_kernels"},
     {"payload", "image", "image_files", "image_containers", "image_tiff", "files"},
     {"watermarks", "attacks", "metrics"},
+    {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
     {"bench"},
     {"cli"},

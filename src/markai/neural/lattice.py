@@ -1,0 +1,142 @@
+"""The tile as tensors: signs into a plane that can be added, a plane into soft bits, both differentiable.
+
+The lattice, its rings and the number of coded bits are those of ``watermarks.carriers``. In training the key's part is
+drawn afresh for every batch, so that the networks can learn nothing about any key.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from markai.payload import CODE_BITS
+from markai.watermarks.carriers import FX, FY, PILOT_RADIUS, PILOTS, POINTS, RADIUS, RING, RINGS, TILE
+from markai.watermarks.sync import MAGNITUDE_LIMIT
+
+# Mean radius of each ring, cycles per tile.
+RING_RADIUS = np.array([RADIUS[ring == RING].mean() for ring in range(RINGS)], np.float32)
+NEAR = int((RADIUS <= PILOT_RADIUS).sum())  # points that may be pilots; the lattice rises with the radius
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a batch carries: ``signs`` (B, POINTS, 2) of +-1 and who owns each part.
+
+    ``bits`` (B, CODE_BITS) of +-1 are the coded bits, ``symbol`` (POINTS, 2) the bit that each part repeats (with a
+    keyed sign, which is drawn into ``signs``), ``data`` (POINTS,) is 1 for payload and 0 for pilots. ``keyed`` (B,
+    POINTS, 2) are the signs less the bits: what the detector knows.
+    """
+
+    signs: Tensor
+    bits: Tensor
+    keyed: Tensor
+    symbol: Tensor
+    data: Tensor
+
+
+class Lattice(nn.Module):
+    """Both directions between signs on the lattice and planes of cells; sizes are multiples of TILE.
+
+    >>> lattice = Lattice()
+    >>> message = lattice.draw(2, torch.Generator().manual_seed(1))
+    >>> plane = lattice.plane(message.signs, torch.ones(RINGS), (128, 128))
+    >>> plane.shape, round(float(plane.std()), 2)
+    (torch.Size([2, 1, 128, 128]), 1.0)
+    >>> bool((lattice.soft_bits(lattice.read(plane), message) * message.bits > 0).all())
+    True
+    """
+
+    ring: Tensor
+    number: Tensor
+    at: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        ring = F.one_hot(torch.from_numpy(RING), RINGS).float()
+        self.register_buffer("ring", ring, persistent=False)
+        self.register_buffer("number", ring.sum(0), persistent=False)
+        self.register_buffer("at", torch.from_numpy(FY % TILE * (TILE // 2 + 1) + FX), persistent=False)
+
+    def draw(self, batch: int, generator: torch.Generator) -> Message:
+        """Draw what keys, payloads and nonces would: pilots among the inner points, bits dealt outwards."""
+        device = self.at.device
+        order = torch.rand(NEAR, generator=generator, device=device).argsort()
+        data = torch.ones(POINTS, device=device).index_fill(0, order[:PILOTS], 0.0)
+        # One permutation of all bits after another over the payload's parts, in the order of the radius.
+        rounds = -(-2 * (POINTS - PILOTS) // CODE_BITS)
+        deal = torch.rand(rounds, CODE_BITS, generator=generator, device=device).argsort(1).reshape(-1)
+        place = (data.cumsum(0) - 1).clamp_min(0).long()
+        symbol = torch.stack([deal[2 * place], deal[2 * place + 1]], 1)
+        keyed = torch.rand(batch, POINTS, 2, generator=generator, device=device).sub(0.5).sign()
+        bits = torch.rand(batch, CODE_BITS, generator=generator, device=device).sub(0.5).sign()
+        signs = keyed * torch.where(data[:, None] > 0, bits[:, symbol], 1.0)
+        return Message(signs, bits, keyed, symbol, data)
+
+    def plane(self, signs: Tensor, loudness: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return (B, 1, *size): the tile of (B, POINTS, 2) signs, ring r ``loudness[r]`` (RINGS,) loud, rms 1."""
+        parts = signs * (self.ring @ loudness)[:, None]
+        waves = torch.view_as_complex(parts.float().contiguous())
+        grid = waves.new_zeros(len(signs), TILE * (TILE // 2 + 1)).index_copy(1, self.at, waves)
+        tile = torch.fft.irfft2(grid.view(-1, TILE, TILE // 2 + 1))
+        tile = torch.mul(tile, tile.square().mean((1, 2), keepdim=True).rsqrt())
+        return tile[:, None].repeat(1, 1, size[0] // TILE, size[1] // TILE)
+
+    def read(self, plane: Tensor) -> Tensor:
+        """Return the (B, POINTS, 2) coefficients of a plane (B, 1, H, W), levelled by ring as ``sync.observe`` does."""
+        b, _, h, w = plane.shape
+        tile = plane.float().reshape(b, h // TILE, TILE, w // TILE, TILE).sum((1, 3))
+        raw = torch.view_as_real(torch.fft.rfft2(tile).flatten(1)[:, self.at])
+        power = self._by_ring(raw.square().sum(2)) / self.number
+        level: Tensor = raw * ((power + 1e-12).rsqrt() @ self.ring.T)[..., None]
+        size = level.square().sum(2, keepdim=True).add(1e-9).sqrt()
+        return level * (MAGNITUDE_LIMIT / size).clamp_max(1)
+
+    def soft_bits(self, seen: Tensor, message: Message, *, told: bool = False) -> Tensor:
+        """Return the (B, CODE_BITS) log-likelihood ratios, positive for +1: ``sync.soft_bits`` in tensors.
+
+        The pilots tell how much each ring counts. ``told`` also uses the bits for that, as training may: the fifth of
+        the points that are pilots would make its loss noisy. No gradient flows through these weights.
+        """
+        agreement = seen * message.keyed
+        known, right = (torch.ones_like(message.data), seen * message.signs) if told else (1 - message.data, agreement)
+        weight = self._weights(seen.detach(), right.detach().sum(2), known)
+        parts = agreement * (weight @ self.ring.T)[..., None] * message.data[:, None]
+        zeros = parts.new_zeros(len(parts), CODE_BITS)
+        return zeros.index_add(1, message.symbol.reshape(-1), parts.flatten(1))
+
+    def presence(self, seen: Tensor, message: Message) -> Tensor:
+        """Return (B,): the pilots' T = sum x s / sqrt(sum x^2), which under a wrong key has mean 0 and variance 1."""
+        pilot = (seen * message.keyed).flatten(1) * (1 - message.data).repeat_interleave(2)
+        return pilot.sum(1) / pilot.square().sum(1).add(1e-12).sqrt()
+
+    def _by_ring(self, points: Tensor) -> Tensor:
+        sums: Tensor = points @ self.ring
+        return sums
+
+    def _weights(self, seen: Tensor, right: Tensor, known: Tensor) -> Tensor:
+        # Gain per real part at the known points, over the variance of what is left.
+        gain = _smoothed(self._by_ring(right * known)) / (2 * _smoothed(self._by_ring(known[None]))).clamp_min(1)
+        gain = gain.clamp_min(0.01)
+        power = self._by_ring(seen.square().sum(2)) / (2 * self.number)
+        return 2 * gain / (power - gain.square()).maximum(0.1 * power + 1e-6)
+
+
+def _smoothed(rings: Tensor) -> Tensor:
+    padded = F.pad(rings[:, None], (1, 1), mode="replicate")[:, 0]
+    return padded[:, :-2] / 4 + padded[:, 1:-1] / 2 + padded[:, 2:] / 4
+
+
+def energy(soft: Tensor, bits: Tensor) -> Tensor:
+    """Return (B,) D^2: the detection energy of all soft bits together, whatever their common scale."""
+    right = soft * bits
+    return right.shape[1] * right.mean(1).clamp_min(0).square() / right.var(1).clamp_min(1e-12)
+
+
+def repeated(soft: Tensor, bits: Tensor, number: int) -> Tensor:
+    """Return (B, number) margins, positive where right, of a message of ``number`` bits that repeats in the coded ones.
+
+    The unit in which marks of 32 to 256 bits are compared: coded bits are many and weak.
+    """
+    return (soft * bits).reshape(len(soft), -1, number).sum(1)
