@@ -51,7 +51,10 @@ def own() -> str:
 
 
 def peers() -> str:
-    return table(result("peers")) + "\n" + table(result("matched"), "At the same mean PSNR: ")
+    tables = [table(result("peers"))]
+    if (RESULTS / "matched.json").exists():
+        tables.append(table(result("matched"), "At the same mean PSNR: "))
+    return "\n".join(tables)
 
 
 def table(summary: dict[str, Any], prefix: str = "") -> str:
