@@ -68,6 +68,6 @@ def test_quickstart_fails_where_an_answer_is_wrong(p, quickstart, tmp_path, caps
     monkeypatch.setattr(quickstart, "save", lambda _picture, path: path.touch())
     assert quickstart.main(["--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().out
-    assert "Not as expected: No attack, JPEG, quality 90" in printed
+    assert "Not as expected: No attack, JPEG, quality 50" in printed
     assert ("Unmarked original" in printed.split("Not as expected")[1]) == (p < 0)
     assert (tmp_path / "sheet.png").exists()
