@@ -29,8 +29,9 @@ def own_methods(monkeypatch):
     methods.load.cache_clear()
 
 
-def planned(*attacks, names=("dwt-dct", CORNER), count=4, **changes):
-    return replace(Plan(tuple(map(Entry.parse, names)), attacks, tuple(pictures.generated(count))), **changes)
+def planned(*attacks, names=("dwt-dct", CORNER), sources=None, **changes):
+    named = tuple(pictures.Source(name, "letters") for name in "abcd")
+    return replace(Plan(tuple(map(Entry.parse, names)), attacks, sources or named), **changes)
 
 
 def attacked(picture, attack, log10_p, *, exact=False, method="dwt-dct", **more):
@@ -70,6 +71,12 @@ def test_cells_count_what_happened_and_failures_as_losses():
     assert cell["auroc"] is None
     empty = only(result["cells"], method=CORNER)
     assert empty["exact"] == {"value": None, "low": 0.0, "high": 1.0, "n": 0}
+
+
+def test_rows_of_pictures_that_are_not_in_the_plan_do_not_count():
+    rows = [attacked("a", "none", -9.0, exact=True), attacked("z", "none", 0.0)]
+    result = summary.of(HEADER, rows, planned("none"))
+    assert only(result["cells"], method="dwt-dct")["n"] == 1
 
 
 def test_auroc_uses_nulls_of_the_same_attack_where_there_are_some():
@@ -163,7 +170,7 @@ def test_nulls_and_security():
 
 def test_a_whole_run_becomes_a_report(tmp_path):
     """End to end: real rows, the summary survives JSON, the page and the table hold its figures."""
-    plan = planned("none", "jpeg:90", "jpeg:50", "jpeg:10", LOST, count=2)
+    plan = planned("none", "jpeg:90", "jpeg:50", "jpeg:10", LOST, sources=tuple(pictures.generated(2)))
     plan = replace(plan, settings=Settings(short_side=256, null_keys=3), times=False, security=("wrong-key",))
     header, rows = runner.run(plan, tmp_path / "rows.jsonl", 2)
     result = summary.of(header, rows, plan, "markai bench") | {"worst": showcase.worst(plan, rows)}

@@ -77,8 +77,10 @@ class _View:
     def __init__(self, plan: Plan, rows: Iterable[Row]) -> None:
         self.plan = plan
         self.by_kind: dict[str, list[Row]] = defaultdict(list)
+        pictures = {source.name for source in (*plan.sources, *plan.nulls)}
         for row in rows:
-            self.by_kind[row["kind"]].append(row)
+            if row.get("picture") in pictures | {None}:  # the file may hold more than this plan
+                self.by_kind[row["kind"]].append(row)
         self.attacked = _grouped(self.by_kind["attack"], "method", "attack")
         self.damage = _grouped(self.by_kind["damage"], "attack")
         self.nulls = _grouped(self.by_kind["null"], "method")
