@@ -172,7 +172,7 @@ def test_all_methods_are_hit_in_the_same_place():
 def test_presets_hold_together():
     quick, full = presets.quick(["dwt-dct"]), presets.full(["dwt-dct"])
     assert set(attacks.SUITE) < set(full.attacks)
-    assert len(quick.sources) == 12
+    assert len(quick.sources) == 10
     for each in (quick, full):
         assert each.units()
 

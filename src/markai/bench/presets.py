@@ -9,8 +9,8 @@ from markai.bench.methods import Entry, load
 from markai.bench.pictures import Source, generated, spread, structured
 from markai.bench.plan import Plan, Settings
 
-QUICK_PICTURES, QUICK_SIDE = 12, 480
-QUICK_SETTINGS = Settings(short_side=QUICK_SIDE, null_keys=50, time_side=512)
+QUICK_PICTURES, QUICK_SIDE = 10, 448
+QUICK_SETTINGS = Settings(short_side=QUICK_SIDE, null_keys=50, security_side=384, time_side=512)
 FULL_POSITIONS = 4  # of each crop
 FULL_NULL_ATTACKS = ("none", "jpeg:50", "resize:0.5", "crop:0.5", "blur:2", "brightness:1.5")
 SUITES = {
@@ -37,7 +37,7 @@ def matched(methods: Sequence[str], psnr: float) -> list[str]:
 
 
 def quick(methods: Sequence[str], sources: Sequence[Source] | None = None, seed: int = 0) -> Plan:
-    """Return a plan of minutes: 16 attacks on a dozen pictures of 480 pixels or less on the shorter side."""
+    """Return a plan of minutes: 16 attacks on ten pictures of 448 pixels or less on the shorter side."""
     return Plan(
         entries=tuple(map(Entry.parse, methods)),
         attacks=attacks.QUICK,

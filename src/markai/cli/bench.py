@@ -21,7 +21,7 @@ METRICS = ("ssimulacra2", "lpips")  # those that are slow or need weights
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Minutes instead of hours: 16 attacks on 12 small pictures.")
+@click.option("--quick", is_flag=True, help="Minutes instead of hours: 16 attacks on 10 small pictures.")
 @click.option(
     "--pictures",
     "paths",
