@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from markai._kernels import pull, smooth, whiten
 from markai.payload import CODE_BITS
-from markai.watermarks.carriers import FX, FY, POINTS, RING, RING_STARTS, RINGS, SYMBOLS, TILE, Carriers, Complex, phase
+from markai.watermarks.carriers import POINTS, RING_STARTS, RINGS, SYMBOLS, Carriers, Complex
+from markai.watermarks.tiles import Parts, Tiles, wishes
 
 Plane = NDArray[np.float32]
 
@@ -23,7 +24,6 @@ ROUNDS = 2
 STIFFNESS = 25.0  # |F| below which JPEG and noise would undo what is put there
 PILOT_GAIN = 1.2  # amplitude of pilots against data
 TILT = 0.3  # amplitudes rise with (radius)^TILT once the detector's levelling is undone
-FIRMNESS = 0.7  # how sharply weak symbols are preferred to strong ones
 # Root mean square of the residual, in grey levels: a picture whose parts decode easily gets less, a hard one more, as
 # the detection energy of its weakest part at NOMINAL compares to COMFORTABLE.
 NOMINAL = 255 / 10 ** (42.0 / 20)
@@ -79,96 +79,13 @@ def _least_neighbour(plane: Plane) -> Plane:
     return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The parts of the picture that must decode by themselves: (n, tiles) membership and (n,) weights.
-
-    The first ``large`` are the whole and its windows, the rest single tiles.
-    """
-
-    member: NDArray[np.float32]
-    weight: NDArray[np.float32]
-    large: int
-
-    @classmethod
-    def of(cls, down: int, across: int) -> "_Parts":
-        """Return the whole, every window of half the side, and every tile."""
-        tall, wide = max(1, round(down / 2)), max(1, round(across / 2))
-        windows = _windows(down, across, tall, wide)
-        tiles = np.eye(down * across, dtype=np.float32)
-        whole = np.ones((1, down * across), np.float32)
-        shares = [np.full(len(part), share / len(part)) for part, share in ((whole, 1.0), (windows, 1.0), (tiles, 0.3))]
-        return cls(
-            np.concatenate([whole, windows, tiles]),
-            np.concatenate(shares).astype(np.float32),
-            1 + len(windows),
-        )
-
-
-def _windows(down: int, across: int, tall: int, wide: int) -> NDArray[np.float32]:
-    tops, lefts = np.arange(down - tall + 1), np.arange(across - wide + 1)
-    rows = (np.arange(down) >= tops[:, None]) & (np.arange(down) < tops[:, None] + tall)
-    columns = (np.arange(across) >= lefts[:, None]) & (np.arange(across) < lefts[:, None] + wide)
-    return np.asarray(np.einsum("ty,lx->tlyx", rows, columns).reshape(-1, down * across), np.float32)
-
-
-class _Tiles:
-    """A plane of cells as tiles, and the key's symbols in each: both ways."""
-
-    def __init__(self, shape: tuple[int, int], carriers: Carriers, values: NDArray[np.float32], shift: tuple[int, int]):
-        self.shape = shape
-        self.down, self.across = -(-shape[0] // TILE), -(-shape[1] // TILE)
-        self._signed = carriers.direction * values[carriers.symbol]
-        self._symbol = carriers.symbol
-        self._order = np.argsort(carriers.symbol.ravel(), kind="stable")
-        self._starts = np.searchsorted(carriers.symbol.ravel()[self._order], np.arange(SYMBOLS))
-        self._phase = phase(slice(None), shift)
-
-    def spectra(self, plane: Plane) -> Complex:
-        """Return the (tiles, POINTS) coefficients of a plane."""
-        from scipy.fft import rfft2
-
-        padded = np.zeros((self.down * TILE, self.across * TILE), np.float32)
-        padded[: self.shape[0], : self.shape[1]] = plane
-        tiles = padded.reshape(self.down, TILE, self.across, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE)
-        return np.asarray(rfft2(tiles, overwrite_x=True)[:, FY, FX], np.complex64)
-
-    def symbols(self, spectra: Complex, scale: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (tiles, SYMBOLS): how far each tile speaks for the right sign of each symbol."""
-        upright = np.ascontiguousarray(spectra * (self._phase / scale[RING]))
-        parts = upright.view(np.float32).reshape(len(spectra), POINTS, 2) * self._signed
-        ordered = parts.reshape(len(spectra), -1)[:, self._order]
-        return np.asarray(np.add.reduceat(ordered, self._starts, axis=1), np.float32)
-
-    def plane(self, amplitude: NDArray[np.float32], scale: NDArray[np.float32]) -> Plane:
-        """Return the plane in which every tile holds its symbols with the given (tiles, SYMBOLS) amplitudes."""
-        from scipy.fft import irfft2
-
-        parts = amplitude[:, self._symbol] * self._signed
-        waves = np.ascontiguousarray(parts).view(np.complex64)[..., 0] * (self._phase.conj() / scale[RING])
-        grid = np.zeros((len(amplitude), TILE, TILE // 2 + 1), np.complex64)
-        grid[:, FY, FX] = waves
-        tiles = irfft2(grid, overwrite_x=True).reshape(self.down, self.across, TILE, TILE)
-        whole = tiles.swapaxes(1, 2).reshape(self.down * TILE, self.across * TILE)
-        return np.ascontiguousarray(whole[: self.shape[0], : self.shape[1]], np.float32)
-
-
-def _wishes(seen: NDArray[np.float32], parts: _Parts) -> NDArray[np.float32]:
-    """Return (tiles, symbols) amplitudes: each part asks for its symbols by their logistic shortfall."""
-    sums = parts.member @ seen
-    middle = np.maximum(sums.mean(1, keepdims=True), 0.3 * sums.std(1, keepdims=True)) + 1e-9
-    short = parts.weight[:, None] / (1 + np.exp(np.clip(sums * (FIRMNESS / middle), -30, 30)))
-    wish = parts.member.T @ short
-    return np.asarray(wish / np.sqrt((wish**2).mean()), np.float32)
-
-
 def residual(
     host: Host, carriers: Carriers, values: NDArray[np.float32], shift: tuple[int, int], strength: float
 ) -> Plane:
     """Return what to add to the cells (grey levels) for the detector to find ``values`` with the tile at ``shift``."""
     cells = host.cells
-    tiles = _Tiles((cells.shape[0], cells.shape[1]), carriers, values, shift)
-    parts = _Parts.of(tiles.down, tiles.across)
+    tiles = Tiles((cells.shape[0], cells.shape[1]), carriers, values, shift)
+    parts = Parts.of(tiles.down, tiles.across)
     amplitude = np.ones((tiles.down * tiles.across, SYMBOLS), np.float32)
     amplitude[:, CODE_BITS:] = PILOT_GAIN
     added = np.zeros_like(cells)
@@ -178,8 +95,8 @@ def residual(
             spectra = tiles.spectra(whiten(cells + added))
             scale = _ring_rms(spectra.sum(0))
             seen = tiles.symbols(spectra, scale)
-            amplitude[:, :CODE_BITS] = _wishes(seen[:, :CODE_BITS], parts)
-            amplitude[:, CODE_BITS:] = PILOT_GAIN * _wishes(seen[:, CODE_BITS:], parts)
+            amplitude[:, :CODE_BITS] = wishes(seen[:, :CODE_BITS], parts)
+            amplitude[:, CODE_BITS:] = PILOT_GAIN * wishes(seen[:, CODE_BITS:], parts)
             loudness = _loudness(seen[:, :CODE_BITS], parts, done / ROUNDS)
         step = pull(cells + added, tiles.plane(amplitude, scale / scale.mean() * RING_TILT), STIFFNESS) * host.allowed
         step *= np.float32(1 / max(rms_when_widened(step), 1e-9))
@@ -191,7 +108,7 @@ def residual(
     return added if quieter >= 1 else added * np.float32(quieter)
 
 
-def _loudness(seen: NDArray[np.float32], parts: _Parts, share: float) -> float:
+def _loudness(seen: NDArray[np.float32], parts: Parts, share: float) -> float:
     """Return the rms for this picture: from the detection energy that its weakest part would have at NOMINAL.
 
     ``share`` is the share of NOMINAL's energy that was there when the symbols were seen.
