@@ -208,6 +208,42 @@ def test_sum_samples_equals_the_reference(shape, count, seed):
     np.testing.assert_allclose(sums, reference.sum_samples(maps, points), rtol=1e-4, atol=1e-3)
 
 
+def some_waves(tiles, waves, groups, seed):
+    rng = np.random.default_rng(seed)
+    amplitudes = rng.standard_normal((tiles, waves, 2)).astype(np.float32)
+    frequencies = np.stack([rng.integers(-63, 64, waves), rng.integers(0, 64, waves)], axis=1).astype(np.int32)
+    return amplitudes, frequencies, rng.integers(0, groups, waves).astype(np.int32)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 3), st.integers(1, 80), st.integers(1, 9), st.integers(1, 4), seeds)
+def test_strongest_shifts_equal_the_reference(tiles, number, groups, count, seed):
+    waves = some_waves(tiles, number, groups, seed)
+    shifts, sums = native.strongest_shifts(*waves, groups, count)
+    expected_shifts, expected_sums = reference.strongest_shifts(*waves, groups, count)
+    assert shifts.shape == (tiles, count, 2)
+    assert sums.shape == (tiles, count, groups)
+    np.testing.assert_allclose(np.abs(sums).sum(2), np.abs(expected_sums).sum(2), rtol=1e-5, atol=1e-4)
+    # Of equal places either may be first: one wave is as high on a whole line.
+    clear = np.abs(expected_sums).min(axis=2) > 1e-3 if number > 20 else np.zeros((tiles, count), bool)
+    np.testing.assert_allclose(sums[clear], expected_sums[clear], rtol=0, atol=1e-3)
+    np.testing.assert_array_equal(shifts[clear], expected_shifts[clear])
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (5, 127), (63.75, 64.25), (127, 32), (32, 0.5), (96, 96), (31, 65)])
+def test_strongest_shifts_find_what_was_put_there(y, x):
+    """Waves that meet at one place, every other group upside down, in noise; at the edges of bands."""
+    noise, frequencies, group = some_waves(2, 200, 4, 7)
+    signs = np.array([1, -1, 1, -1])
+    meet = signs[group] * np.exp(-2j * np.pi / 128 * (frequencies @ [y, x]))
+    amplitudes = np.stack([meet.real, meet.imag], axis=1) + noise / 2
+    shifts, sums = native.strongest_shifts(amplitudes.astype(np.float32), frequencies, group, 4, 2)
+    np.testing.assert_array_equal(shifts[:, 0] % 128, [[y, x]] * 2)
+    np.testing.assert_array_equal(np.sign(sums[:, 0]), [signs] * 2)
+    apart = np.abs((shifts[:, 0] - shifts[:, 1] + 64) % 128 - 64).max(axis=1)
+    assert (apart >= 2).all()  # three whole shifts, each refined by at most one
+
+
 def test_warp_reads_what_lies_there():
     """A linear plane is read exactly, wherever it is sampled: cells of 1.5 pixels, from row 2 and column 3 on."""
     y, x = np.mgrid[:20, :30] + 0.5
@@ -242,6 +278,7 @@ def test_pull_is_the_gradient_it_says_it_is():
 CELLS = np.zeros((10, 10), np.float32)
 NODES = np.zeros((2, 2, 2), np.float32)
 PIXELS = np.zeros((20, 20, 3), np.uint8)
+WAVES = some_waves(1, 10, 2, 0)
 REFUSED = {
     "two channels": lambda: native.cell_means(np.zeros((20, 20, 2), np.uint8), 2),
     "four channels": lambda: native.add_cells(np.zeros((20, 20, 4), np.uint8), CELLS, 2),
@@ -288,6 +325,17 @@ REFUSED = {
     "warp by one node": lambda: native.warp(CELLS, NODES[:, :1].copy(), 4, 0.0),
     "warp by three coordinates": lambda: native.warp(CELLS, np.zeros((2, 2, 3), np.float32), 4, 0.0),
     "warp with spacing 0": lambda: native.warp(CELLS, NODES, 0, 0.0),
+    "waves without frequencies": lambda: native.strongest_shifts(*WAVES[:1], WAVES[1][:9], WAVES[2], 2, 1),
+    "waves without groups": lambda: native.strongest_shifts(*WAVES[:2], WAVES[2][:9], 2, 1),
+    "a wave too short": lambda: native.strongest_shifts(WAVES[0], WAVES[1] + np.int32(64), WAVES[2], 2, 1),
+    "a wave backwards": lambda: native.strongest_shifts(WAVES[0], WAVES[1] - np.int32(64), WAVES[2], 2, 1),
+    "a wave of INT_MIN": lambda: native.strongest_shifts(WAVES[0], WAVES[1] * 0 + np.int32(-(2**31)), WAVES[2], 2, 1),
+    "a group too many": lambda: native.strongest_shifts(*WAVES, 1, 1),
+    "a negative group": lambda: native.strongest_shifts(*WAVES[:2], -WAVES[2] - 1, 2, 1),
+    "no groups": lambda: native.strongest_shifts(*WAVES, 0, 1),
+    "65 groups": lambda: native.strongest_shifts(*WAVES, 65, 1),
+    "no peaks": lambda: native.strongest_shifts(*WAVES, 2, 0),
+    "complex waves": lambda: native.strongest_shifts(WAVES[0].view(np.complex64), *WAVES[1:], 2, 1),
     "sum_samples of a plane": lambda: native.sum_samples(CELLS, np.zeros((1, 1, 1, 2), np.float32)),
     "sum_samples of other maps": lambda: native.sum_samples(CELLS[None], np.zeros((1, 2, 1, 2), np.float32)),
     "sum_samples of one row": lambda: native.sum_samples(CELLS[None, :1], np.zeros((1, 1, 1, 2), np.float32)),
@@ -336,6 +384,7 @@ RELEASED = {
     "smooth": lambda: native.smooth(LARGE, 8),
     "warp": lambda: native.warp(LARGE, 1600 * np.mgrid[:2, :2].astype(np.float32).transpose(1, 2, 0).copy(), 1000, 0.0),
     "sum_samples": lambda: native.sum_samples(LARGE[None], np.ones((1000, 1, 1000, 2), np.float32)),
+    "strongest_shifts": lambda: native.strongest_shifts(*some_waves(20, 200, 8, 0), 8, 1),
     "cell_means": lambda: native.cell_means(WIDE, 2),
     "cell_means_and_spread": lambda: native.cell_means_and_spread(WIDE, 2),
     "add_cells": lambda: native.add_cells(WIDE, LARGE, 2),

@@ -3,8 +3,10 @@
 #include <nanobind/ndarray.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
 
+#include "correlate.hpp"
 #include "planes.hpp"
 #include "polar.hpp"
 #include "spectral.hpp"
@@ -130,6 +132,29 @@ Out<float, 1> sum_samples(In<float, nb::ndim<3>> maps, In<float, nb::shape<-1, -
     return sums;
 }
 
+nb::tuple strongest_shifts(In<float, nb::shape<-1, -1, 2>> amplitudes, In<std::int32_t, nb::shape<-1, 2>> frequencies,
+                           In<std::int32_t, nb::ndim<1>> group, std::size_t groups, std::size_t count) {
+    const markai::Waves waves{amplitudes.data(), frequencies.data(), group.data(),
+                              amplitudes.shape(0), amplitudes.shape(1), groups};
+    if (frequencies.shape(0) != waves.waves || group.shape(0) != waves.waves)
+        throw std::invalid_argument("amplitudes must be (tiles, waves, 2), frequencies (waves, 2), and group (waves,)");
+    if (groups < 1 || groups > 64) throw std::invalid_argument("groups must be 1..64");
+    if (count < 1 || count > 64) throw std::invalid_argument("count must be 1..64");
+    for (std::size_t p = 0; p < waves.waves; ++p) {
+        const std::int32_t fy = frequencies(p, 0), fx = frequencies(p, 1);
+        if (std::abs(std::int64_t(fy)) >= std::int64_t(markai::kMostCycles) || fx < 0 || fx >= std::int32_t(markai::kMostCycles))
+            throw std::invalid_argument("frequencies (fy, fx) must be -63..63 and 0..63");
+        if (group(p) < 0 || group(p) >= std::int32_t(groups)) throw std::invalid_argument("group must be 0..groups - 1");
+    }
+    auto shifts = make<float, 3>({waves.tiles, count, 2});
+    auto sums = make<float, 3>({waves.tiles, count, groups});
+    {
+        nb::gil_scoped_release release;
+        markai::strongest_shifts(waves, count, shifts.data(), sums.data());
+    }
+    return nb::make_tuple(shifts, sums);
+}
+
 Out<std::uint8_t, 1> polar_encode(In<std::uint8_t, nb::ndim<1>> bits) {
     auto out = make<std::uint8_t, 1>({bits.shape(0)});
     if (!markai::polar_encode(bits.data(), bits.shape(0), out.data()))
@@ -171,6 +196,8 @@ NB_MODULE(_native, m) {
     m.def("smooth", &smooth, "plane"_a.noconvert(), "passes"_a);
     m.def("warp", &warp, "plane"_a.noconvert(), "nodes"_a.noconvert(), "spacing"_a, "fill"_a);
     m.def("sum_samples", &sum_samples, "maps"_a.noconvert(), "points"_a.noconvert());
+    m.def("strongest_shifts", &strongest_shifts, "amplitudes"_a.noconvert(), "frequencies"_a.noconvert(),
+          "group"_a.noconvert(), "groups"_a, "count"_a);
     m.def("polar_encode", &polar_encode, "bits"_a.noconvert());
     m.def("polar_list_decode", &polar_list_decode, "llr"_a.noconvert(), "frozen"_a.noconvert(), "list_size"_a);
 }

@@ -1,6 +1,6 @@
 """The kernels in NumPy: what they compute, written to be read. The tests hold the compiled ones against these."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ Plane = NDArray[np.float32]
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
 
 BLOCK, HOP = 8, 4
+GRID = 128
 FLOOR = 1.2**2
 LUMA = np.array([77, 150, 29]) / 256  # BT.601
 WINDOW = np.sin(np.pi * (np.arange(BLOCK) + 0.5) / BLOCK)
@@ -157,3 +158,37 @@ def sum_samples(maps: Plane, points: Plane) -> Plane:
         y, x = np.where(inside[..., None], at, 0).transpose(2, 0, 1)
         sums += np.where(inside, _bilinear(plane, y, x), 0).sum(axis=1)
     return sums.astype(np.float32)
+
+
+def strongest_shifts(
+    amplitudes: Plane, frequencies: NDArray[np.int32], group: NDArray[np.int32], groups: int, count: int
+) -> tuple[Plane, Plane]:
+    """Search every tile for the shifts (y, x) at which groups of waves sum to the most, whatever their signs.
+
+    Tile t has the complex amplitude ``amplitudes[t, p]`` = (re, im) at (fy, fx) = ``frequencies[p]``, with |fy| < 64
+    and 0 <= fx < 64. Over 128 x 128 shifts, the sum over ``groups`` of |Re sum of amplitude exp(2 pi i (fy y + fx x) /
+    128)| is largest at the ``count`` places returned, largest first; the 5 x 5 shifts around one are left out for the
+    next. Returns the shifts (tiles, count, 2), refined to a quarter within one shift where the sum with the groups'
+    signs is largest, and the groups' sums at the whole shifts (tiles, count, groups).
+    """
+    shifts, sums = np.zeros((len(amplitudes), count, 2)), np.zeros((len(amplitudes), count, groups))
+    near, fine = np.arange(-2, 3), np.arange(-4, 5) / 4
+
+    def waves(y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.complex128]:
+        turns = frequencies[:, 0] * y[..., None, None] + frequencies[:, 1] * x[..., None]
+        return np.asarray(np.exp(2j * np.pi / GRID * turns))
+
+    for t, (re, im) in enumerate(np.moveaxis(amplitudes.astype(np.float64), 2, 1)):
+        spectra = np.zeros((groups, GRID, GRID), np.complex128)
+        np.add.at(spectra, (group, frequencies[:, 0] % GRID, frequencies[:, 1]), re + 1j * im)
+        each = (np.fft.ifft2(spectra) * GRID**2).real
+        score = np.abs(each).sum(axis=0)
+        for k in range(count):
+            y, x = np.unravel_index(int(score.argmax()), score.shape)
+            sums[t, k] = each[:, y, x]
+            signed = (re + 1j * im) * np.where(sums[t, k] < 0, -1, 1)[group]
+            around = (waves(y + fine, x + fine) @ signed).real
+            i, j = np.unravel_index(int(around.argmax()), around.shape)
+            shifts[t, k] = y + fine[i], x + fine[j]
+            score[np.ix_((y + near) % GRID, (x + near) % GRID)] = 0
+    return shifts.astype(np.float32), sums.astype(np.float32)

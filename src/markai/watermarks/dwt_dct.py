@@ -23,7 +23,7 @@ from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.carriers import STEPS, Complex, carriers_for, nonce_of, step_for
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
 from markai.watermarks.informed import Host, residual
-from markai.watermarks.sync import POSITIONS, Peak, find_peaks, observe, peak_at, soft_bits
+from markai.watermarks.sync import POSITIONS, Peak, observe, peak_at, search, soft_bits
 from markai.watermarks.warps import Pyramid, Warp
 
 LEAST_SIDE = 256  # pixels
@@ -154,6 +154,7 @@ class _Search:
         self.key, self.fpr = key, fpr
         self.carriers = carriers_for(key)
         self.candidates: list[_Candidate] = []
+        self.best: _Candidate | None = None  # by p-value
         self.checked = 0  # MACs compared
         self.decoded: tuple[_Candidate, int, bytes] | None = None  # the payload, its nonce and where it was read
         self._tried: set[_Candidate] = set()
@@ -162,15 +163,16 @@ class _Search:
         """Search a place, as one of ``tests`` hypotheses, and keep its ``count`` best peaks."""
         if place.seen is None:
             return
-        for turn in turns:
-            seen = turn(place.seen)
-            peaks = find_peaks(seen, self.carriers, count)
-            self.candidates += [_Candidate(place, turn, seen, peak, tests) for peak in peaks]
-        self.candidates.sort(key=lambda candidate: -candidate.peak.score)
-
-    @property
-    def best(self) -> _Candidate | None:
-        return min(self.candidates, key=lambda candidate: candidate.log10_p, default=None)
+        tiles = np.stack([turn(place.seen) for turn in turns])
+        found = [
+            _Candidate(place, turn, seen, peak, tests)
+            for turn, seen, best in zip(turns, tiles, search(tiles, self.carriers, count), strict=True)
+            for peak in best
+        ]
+        self.candidates = sorted([*self.candidates, *found], key=lambda candidate: -candidate.peak.score)
+        highest = max(found, key=lambda candidate: candidate.peak.score)
+        if self.best is None or highest.log10_p < self.best.log10_p:
+            self.best = highest
 
     @property
     def sure(self) -> bool:
