@@ -21,6 +21,7 @@ from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.carriers import STEPS, Complex, carriers_for, nonce_of, step_for
+from markai.watermarks.foreseen import foreseen
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
 from markai.watermarks.informed import Host, residual
 from markai.watermarks.sync import POSITIONS, Peak, find_peaks, observe, peak_at, soft_bits
@@ -69,7 +70,8 @@ class DwtDct:
         nonce = content_nonce(cells, key)
         values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
         shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
-        added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
+        host, attacks = Host.of(cells, spread, opacity), foreseen(cells, step)
+        added = residual(host, carriers, values, shift, strength, attacks)
         marked = add_cells(pixels, added, step)
         if not _reads(cell_means(marked, step), key, payload, nonce, shift):
             raise CapacityError(
