@@ -22,6 +22,7 @@ BRIGHTER = 1.5
 MOSTLY_WHITE = 0.4  # share of cells that brightening would saturate
 LARGE_CELLS = 3  # pixels: larger ones keep enough under JPEG without this
 BLOCK = 8  # of JPEG, in pixels
+GREY = np.float32(128)  # where JPEG counts from
 # Quantisation of luma at quality 50, ITU-T T.81 table K.1; coefficient (down, across).
 LUMA = np.array(
     [
@@ -82,14 +83,19 @@ def _preview(cells: Plane, step: int) -> View:
 
 @lru_cache(maxsize=16)
 def _table(quality: int, block: int, pixels: float) -> Plane:
-    """Return the steps for blocks of ``block`` cells of ``pixels`` pixels; infinite for frequencies beyond pixels."""
+    """Return the steps for blocks of ``block`` cells of ``pixels`` pixels; infinite for frequencies beyond pixels.
+
+    A cell is the mean of its pixels, which lessens what is fast in it, and a step with it.
+    """
     scale = 5000 / quality if quality < 50 else 200 - 2 * quality
     steps = np.clip(np.floor((LUMA * scale + 50) / 100), 1, 255)
-    at = np.round(BLOCK * np.arange(block) / (block * pixels)).astype(int)
+    half_turns = np.arange(block) / (2 * block)  # per cell
+    at = np.round(2 * BLOCK * half_turns / pixels).astype(int)
+    kept = np.sinc(half_turns) / np.sinc(half_turns / pixels)
     inside = at < BLOCK
     table = np.full((block, block), np.inf, np.float32)
     table[np.ix_(inside, inside)] = steps[np.ix_(at[inside], at[inside])] * block / BLOCK
-    return table
+    return np.asarray(table * np.outer(kept, kept), np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -103,10 +109,10 @@ def _cosines(n: int) -> Plane:
 
 def _jpeg(plane: Plane, block: int, table: Plane) -> tuple[Plane, Back]:
     """Quantise (h, w) grey levels in blocks by a (block, block) table."""
-    ratio = _to_blocks(plane, block) / table[:, None]
+    ratio = _to_blocks(plane - GREY, block) / table[:, None]
     passes = np.minimum(1, (2 * ratio) ** 2)
     kept = np.round(ratio) * np.where(np.isinf(table), 0, table)[:, None]
-    received = np.clip(_from_blocks(kept, plane.shape), 0, 255)
+    received = np.clip(_from_blocks(kept, plane.shape) + GREY, 0, 255)
     return received, lambda gradient: _from_blocks(_to_blocks(gradient, block) * passes, plane.shape)
 
 

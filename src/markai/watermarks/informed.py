@@ -25,7 +25,8 @@ Plane = NDArray[np.float32]
 ROUNDS = 2  # times that each view is taken where attacks are foreseen
 SHARE, SHARE_ALONE = 0.4, 0.6  # of the amplitude that a round replaces, and where there is one round only
 STIFFNESS = 25.0  # |F| below which JPEG and noise would undo what is put there
-PILOT_GAIN = 0.9  # amplitude of pilots against data: they need a third of the data's energy
+# Amplitude of pilots against data: enough where the payload decides, and for where the pilots turn out too weak.
+PILOT_GAINS = 0.9, 1.2
 TILT = 0.3  # amplitudes fall with (radius)^TILT once the detector's levelling is undone
 # Root mean square of the residual, in grey levels: a picture that decodes easily gets less, a hard one more, as what
 # its weakest view lacks at NOMINAL says.
@@ -101,6 +102,7 @@ def residual(
     shift: tuple[int, int],
     strength: float,
     foreseen: Sequence[View] = (),
+    pilot_gain: float = PILOT_GAINS[0],
 ) -> Plane:
     """Return what to add to the cells (grey levels) for the detector to find ``values`` with the tile at ``shift``.
 
@@ -111,7 +113,7 @@ def residual(
     tiles = Tiles((cells.shape[0], cells.shape[1]), carriers, values, shift)
     parts = Parts.of(tiles.down, tiles.across)
     wished = np.ones((tiles.down * tiles.across, SYMBOLS), np.float32)
-    wished[:, CODE_BITS:] = PILOT_GAIN
+    wished[:, CODE_BITS:] = pilot_gain
     rms, needs = NOMINAL, {}
     blind = pull(cells, tiles.plane(wished, RING_TILT), STIFFNESS) * host.allowed
     added = _fitted(blind, host, rms, strength)
@@ -122,7 +124,7 @@ def residual(
         scale = _ring_rms(spectra.sum(0))
         seen = tiles.symbols(spectra, scale)
         wished[:, :CODE_BITS] = wishes(seen[:, :CODE_BITS], parts)
-        wished[:, CODE_BITS:] = PILOT_GAIN * wishes(seen[:, CODE_BITS:], parts)
+        wished[:, CODE_BITS:] = pilot_gain * wishes(seen[:, CODE_BITS:], parts)
         energy = _energy(seen[:, :CODE_BITS], parts, 1 if view.seen is not as_it_is else parts.large)
         needs[view] = view.enough / (energy * (NOMINAL / rms) ** 2 + 1e-3)
         rms = float(np.clip(NOMINAL * max(needs.values()) ** LOUDER, QUIETEST, LOUDEST))
