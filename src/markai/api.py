@@ -29,7 +29,7 @@ def embed(
     or NCHW), or the bytes of an encoded file; the same type, shape, dtype and mode come back, with alpha, ICC profile,
     EXIF and bit depth kept. A list, or a leading batch axis, gives as many results; ``payload`` is then one for all,
     or one per item. ``payload`` is 0 to 16 bytes, empty for presence only; ``strength`` scales the mark (0.1 to 4;
-    what could not be read back with a margin, below about 0.3 on most pictures, is refused).
+    what could not be read back with a margin, below about 0.4 on most pictures, is refused).
 
     >>> import numpy
     >>> key, picture = Key(bytes(32)), numpy.full((300, 400, 3), 128, numpy.uint8)

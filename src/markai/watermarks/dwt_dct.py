@@ -21,8 +21,9 @@ from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.carriers import STEPS, Complex, carriers_for, nonce_of, step_for
+from markai.watermarks.foreseen import foreseen
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
-from markai.watermarks.informed import Host, residual
+from markai.watermarks.informed import PILOT_GAINS, Host, residual
 from markai.watermarks.sync import POSITIONS, Peak, observe, peak_at, search, soft_bits
 from markai.watermarks.warps import Pyramid, Warp
 
@@ -69,14 +70,16 @@ class DwtDct:
         nonce = content_nonce(cells, key)
         values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
         shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
-        added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
-        marked = add_cells(pixels, added, step)
-        if not _reads(cell_means(marked, step), key, payload, nonce, shift):
-            raise CapacityError(
-                "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with "
-                "the tile), or the strength is too low - raise the strength, or mark a larger picture"
-            )
-        return marked
+        host, attacks = Host.of(cells, spread, opacity), foreseen(cells, step)
+        for pilot_gain in PILOT_GAINS:
+            added = residual(host, carriers, values, shift, strength, attacks, pilot_gain)
+            marked = add_cells(pixels, added, step)
+            if _reads(cell_means(marked, step), key, payload, nonce, shift):
+                return marked
+        raise CapacityError(
+            "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with "
+            "the tile), or the strength is too low - raise the strength, or mark a larger picture"
+        )
 
     def look(self, pixels: NDArray[Any]) -> "Look":
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
