@@ -23,15 +23,22 @@ def _cells(luma: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     return luma[: h * step, : w * step].reshape(h, step, w, step)
 
 
-def cell_means_and_spread(pixels: NDArray[np.generic], step: int) -> tuple[Plane, Plane]:
-    """Mean and variance of the luma, in grey levels, in every ``step`` x ``step`` cell of (H, W, 1 or 3) pixels."""
+def cell_means_and_spread(
+    pixels: NDArray[np.generic],
+    step: int,
+    threads: int = 1,  # noqa: ARG001
+) -> tuple[Plane, Plane]:
+    """Mean and variance of the luma, in grey levels, in every ``step`` x ``step`` cell of (H, W, 1 or 3) pixels.
+
+    ``threads`` share the rows of cells here and in the other two functions over pixels; the answer is the same.
+    """
     samples = np.asarray(pixels, np.float64)
     luma = samples[..., 0] if samples.shape[2] == 1 else samples @ LUMA
     cells = _cells(luma * _scale(pixels.dtype), step)
     return cells.mean((1, 3)).astype(np.float32), cells.var((1, 3)).astype(np.float32)
 
 
-def cell_means(pixels: NDArray[np.generic], step: int) -> Plane:
+def cell_means(pixels: NDArray[np.generic], step: int, threads: int = 1) -> Plane:  # noqa: ARG001
     """Mean luma, in grey levels 0..255, of every whole ``step`` x ``step`` cell."""
     return cell_means_and_spread(pixels, step)[0]
 
@@ -45,15 +52,23 @@ def _interpolated(cells: NDArray[np.float64], length: int, step: int) -> NDArray
     return between
 
 
-def add_cells(pixels: Pixels, cells: Plane, step: int) -> Pixels:
-    """Add cell values (grey levels), interpolated bilinearly between cell centres, to every channel; round and clip."""
+def add_cells(
+    pixels: Pixels,
+    cells: Plane,
+    step: int,
+    threads: int = 1,  # noqa: ARG001
+) -> tuple[Pixels, Plane]:
+    """Add cell values (grey levels), interpolated bilinearly between cell centres, to every channel; round and clip.
+
+    With the result come its own cell means, as :func:`cell_means` gives them: what was written, not what was wished.
+    """
     h, w, _ = pixels.shape
     wide = _interpolated(_interpolated(cells.astype(np.float64), h, step).T, w, step).T
     total = pixels.astype(np.float64) + wide[..., None] / _scale(pixels.dtype)
-    if pixels.dtype == np.float32:
-        return np.clip(total, 0, 1).astype(np.float32)
     white = round(255 / _scale(pixels.dtype))
-    return np.floor(np.clip(total, 0, white) + 0.5).astype(pixels.dtype)
+    inside = np.clip(total, 0, white)
+    result: Pixels = (inside if white == 1 else np.floor(inside + 0.5)).astype(pixels.dtype)
+    return result, cell_means(result, step)
 
 
 def _high_pass(plane: NDArray[np.float64]) -> NDArray[np.float64]:

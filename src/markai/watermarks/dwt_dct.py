@@ -70,8 +70,8 @@ class DwtDct:
         values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
         shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
         added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
-        marked = add_cells(pixels, added, step)
-        if not _reads(cell_means(marked, step), key, payload, nonce, shift):
+        marked, written = add_cells(pixels, added, step)
+        if not _reads(written, key, payload, nonce, shift):
             raise CapacityError(
                 "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with "
                 "the tile), or the strength is too low - raise the strength, or mark a larger picture"
