@@ -7,9 +7,11 @@
 #endif
 
 #include <cmath>
+#include <complex>
 #include <new>
 #include <stdexcept>
 
+#include "informed.hpp"
 #include "parallel.hpp"
 #include "planes.hpp"
 #include "polar.hpp"
@@ -130,6 +132,64 @@ Out<float, 2> smooth(Plane plane, std::size_t passes) {
     return out;
 }
 
+Out<float, 2> least_neighbour(Plane plane) {
+    auto out = make<float, 2>({plane.shape(0), plane.shape(1)});
+    nb::gil_scoped_release release;
+    markai::least_neighbour(plane.data(), plane.shape(0), plane.shape(1), out.data());
+    return out;
+}
+
+nb::tuple neighbour_products(Plane plane) {
+    double sums[3];
+    {
+        nb::gil_scoped_release release;
+        markai::neighbour_products(plane.data(), plane.shape(0), plane.shape(1), sums);
+    }
+    return nb::make_tuple(sums[0], sums[1], sums[2]);
+}
+
+Out<float, 2> fit_change(Plane change, float scale, Plane cells, Plane limit) {
+    for (const Plane* other : {&cells, &limit})
+        if (other->shape(0) != change.shape(0) || other->shape(1) != change.shape(1))
+            throw std::invalid_argument("change, cells and limit must have one shape");
+    auto out = make<float, 2>({change.shape(0), change.shape(1)});
+    nb::gil_scoped_release release;
+    markai::fit_change(change.data(), scale, cells.data(), limit.data(), change.size(), out.data());
+    return out;
+}
+
+using Turn = In<std::complex<float>, nb::ndim<1>>;
+using Symbol = In<std::int64_t, nb::shape<-1, 2>>;
+using Direction = In<float, nb::shape<-1, 2>>;
+
+markai::Points points(const Turn& turn, const Symbol& symbol, const Direction& direction, std::size_t symbols) {
+    if (symbol.shape(0) != turn.shape(0) || direction.shape(0) != turn.shape(0))
+        throw std::invalid_argument("turn, symbol and direction must have one length");
+    for (std::size_t k = 0; k < symbol.size(); ++k)
+        if (symbol.data()[k] < 0 || std::size_t(symbol.data()[k]) >= symbols) throw std::invalid_argument("no such symbol");
+    return {turn.data(), symbol.data(), direction.data(), turn.shape(0)};
+}
+
+Out<float, 2> gather_symbols(In<std::complex<float>, nb::ndim<2>> coefficients, Turn turn, Symbol symbol, Direction direction,
+                             std::size_t symbols) {
+    const auto p = points(turn, symbol, direction, symbols);
+    if (coefficients.shape(1) != p.count) throw std::invalid_argument("coefficients must be (tiles, points)");
+    auto sums = make<float, 2>({coefficients.shape(0), symbols});
+    nb::gil_scoped_release release;
+    for (std::size_t i = 0; i < coefficients.shape(0); ++i)
+        markai::gather_symbols(coefficients.data() + i * p.count, p, symbols, sums.data() + i * symbols);
+    return sums;
+}
+
+Out<std::complex<float>, 2> scatter_symbols(Plane amplitudes, Turn turn, Symbol symbol, Direction direction) {
+    const auto p = points(turn, symbol, direction, amplitudes.shape(1));
+    auto coefficients = make<std::complex<float>, 2>({amplitudes.shape(0), p.count});
+    nb::gil_scoped_release release;
+    for (std::size_t i = 0; i < amplitudes.shape(0); ++i)
+        markai::scatter_symbols(amplitudes.data() + i * amplitudes.shape(1), p, coefficients.data() + i * p.count);
+    return coefficients;
+}
+
 nb::tuple warp(Plane plane, In<float, nb::shape<-1, -1, 2>> nodes, std::size_t spacing, float fill) {
     if (plane.shape(0) < 2 || plane.shape(1) < 2) throw std::invalid_argument("a plane must be at least 2 x 2");
     if (nodes.shape(0) < 2 || nodes.shape(1) < 2) throw std::invalid_argument("nodes must be at least 2 x 2");
@@ -195,6 +255,13 @@ NB_MODULE(_native, m) {
     m.def("whiten", &whiten, "plane"_a.noconvert());
     m.def("pull", &pull, "plane"_a.noconvert(), "target"_a.noconvert(), "stiffness"_a);
     m.def("smooth", &smooth, "plane"_a.noconvert(), "passes"_a);
+    m.def("least_neighbour", &least_neighbour, "plane"_a.noconvert());
+    m.def("neighbour_products", &neighbour_products, "plane"_a.noconvert());
+    m.def("fit_change", &fit_change, "change"_a.noconvert(), "scale"_a, "cells"_a.noconvert(), "limit"_a.noconvert());
+    m.def("gather_symbols", &gather_symbols, "coefficients"_a.noconvert(), "turn"_a.noconvert(), "symbol"_a.noconvert(),
+          "direction"_a.noconvert(), "symbols"_a);
+    m.def("scatter_symbols", &scatter_symbols, "amplitudes"_a.noconvert(), "turn"_a.noconvert(), "symbol"_a.noconvert(),
+          "direction"_a.noconvert());
     m.def("warp", &warp, "plane"_a.noconvert(), "nodes"_a.noconvert(), "spacing"_a, "fill"_a);
     m.def("sum_samples", &sum_samples, "maps"_a.noconvert(), "points"_a.noconvert());
     m.def("polar_encode", &polar_encode, "bits"_a.noconvert());

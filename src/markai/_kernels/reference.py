@@ -124,6 +124,56 @@ def smooth(plane: Plane, passes: int) -> Plane:
     return out.astype(np.float32)
 
 
+def least_neighbour(plane: Plane) -> Plane:
+    """Return the least of each cell and its eight neighbours."""
+    p = np.pad(plane, 1, mode="edge")
+    rows = np.minimum(np.minimum(p[:-2], p[1:-1]), p[2:])
+    return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+
+
+def neighbour_products(plane: Plane) -> tuple[float, float, float]:
+    """Sum products of cells: with themselves, with their neighbours along both axes, and with those at the corners."""
+    p = plane.astype(np.float64)
+    beside = (p[:, 1:] * p[:, :-1]).sum() + (p[1:] * p[:-1]).sum()
+    corner = (p[1:, 1:] * p[:-1, :-1]).sum() + (p[1:, :-1] * p[:-1, 1:]).sum()
+    return float((p * p).sum()), float(beside), float(corner)
+
+
+def fit_change(change: Plane, scale: float, cells: Plane, limit: Plane) -> Plane:
+    """Scale a change of cells, keep it within +-``limit``, and the changed cells within 0..255."""
+    low, high = np.maximum(-cells, -limit), np.minimum(np.float32(255) - cells, limit)
+    return np.asarray(np.clip(change * np.float32(scale), low, high), np.float32)
+
+
+def gather_symbols(
+    coefficients: NDArray[np.complex64],
+    turn: NDArray[np.complex64],
+    symbol: NDArray[np.int64],
+    direction: NDArray[np.float32],
+    symbols: int,
+) -> NDArray[np.float32]:
+    """Return (tiles, symbols): the sums over points of what the parts of (tiles, points) ``coefficients`` say.
+
+    Once turned, the real and imaginary part of point k speak for the symbols ``symbol[k]``, times ``direction[k]``;
+    ``symbol`` and ``direction`` are (points, 2), ``turn`` (points,).
+    """
+    turned = coefficients * turn
+    parts = np.stack([turned.real, turned.imag], axis=2) * direction
+    sums = [np.bincount(symbol.ravel(), tile.ravel(), symbols) for tile in parts]
+    return np.array(sums, np.float32).reshape(len(coefficients), symbols)
+
+
+def scatter_symbols(
+    amplitudes: NDArray[np.float32],
+    turn: NDArray[np.complex64],
+    symbol: NDArray[np.int64],
+    direction: NDArray[np.float32],
+) -> NDArray[np.complex64]:
+    """Return (tiles, points) coefficients whose parts say what the (tiles, symbols) ``amplitudes`` are, then turned."""
+    parts = amplitudes[:, symbol] * direction
+    return np.asarray((parts[..., 0] + 1j * parts[..., 1]) * turn, np.complex64)
+
+
 def _bilinear(plane: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     top, left = np.minimum(y.astype(int), plane.shape[0] - 2), np.minimum(x.astype(int), plane.shape[1] - 2)
     down, right = y - top, x - left

@@ -292,7 +292,7 @@ MARKAI_CLONES void weighted_sum(const float* __restrict from, std::size_t stride
     }
 }
 
-// [1 2 1]/4 along both axes kRadius times, as one filter of 2 kRadius + 1 taps; `from` and `out` may be the same.
+// [1 2 1]/4 along both axes kRadius times, as one filter of 2 kRadius + 1 taps.
 template <std::size_t kRadius>
 void binomial(const float* from, std::size_t h, std::size_t w, float* out) {
     float taps[kRadius + 1];
@@ -301,11 +301,14 @@ void binomial(const float* from, std::size_t h, std::size_t w, float* out) {
         choose = choose * double(2 * kRadius + 1 - k) / double(k);
         if (k >= kRadius) taps[k - kRadius] = float(choose * unit);
     }
-    std::vector<float> tall((h + 2 * kRadius) * w), line(w + 2 * kRadius);
-    for (std::size_t y = 0; y < h + 2 * kRadius; ++y)
-        std::copy_n(from + mirrored(std::ptrdiff_t(y) - std::ptrdiff_t(kRadius), h) * w, w, &tall[y * w]);
+    std::vector<float> border((2 * kRadius + 1) * w), line(w + 2 * kRadius);
     for (std::size_t y = 0; y < h; ++y) {
-        weighted_sum<kRadius>(&tall[y * w], w, taps, w, &line[kRadius]);
+        const float* rows = border.data();
+        if (y >= kRadius && y + kRadius < h) rows = from + (y - kRadius) * w;
+        else
+            for (std::size_t k = 0; k <= 2 * kRadius; ++k)
+                std::copy_n(from + mirrored(std::ptrdiff_t(y + k) - std::ptrdiff_t(kRadius), h) * w, w, &border[k * w]);
+        weighted_sum<kRadius>(rows, w, taps, w, &line[kRadius]);
         mirror_sides(line.data(), kRadius, w, kRadius);
         weighted_sum<kRadius>(line.data(), 1, taps, w, out + y * w);
     }
@@ -350,11 +353,18 @@ void pull(const float* plane, const float* target, std::size_t h, std::size_t w,
 }
 
 void smooth(const float* plane, std::size_t h, std::size_t w, std::size_t passes, float* out) {
-    std::copy_n(plane, h * w, out);
-    for (; passes >= 8; passes -= 8) binomial<8>(out, h, w, out);
-    if (passes & 4) binomial<4>(out, h, w, out);
-    if (passes & 2) binomial<2>(out, h, w, out);
-    if (passes & 1) binomial<1>(out, h, w, out);
+    if (passes == 0) std::copy_n(plane, h * w, out);
+    std::vector<float> between;
+    while (passes > 0) {
+        const std::size_t radius = passes >= 8 ? 8 : passes >= 4 ? 4 : passes >= 2 ? 2 : 1;
+        const auto filter = radius == 8 ? binomial<8> : radius == 4 ? binomial<4> : radius == 2 ? binomial<2> : binomial<1>;
+        filter(plane, h, w, out);
+        passes -= radius;
+        if (passes > 0) {
+            between.assign(out, out + h * w);
+            plane = between.data();
+        }
+    }
 }
 
 }  // namespace markai
