@@ -32,7 +32,7 @@ struct Eight {
     float re[kBlock], im[kBlock];
 };
 
-MARKAI_INLINE void dft8(float (&r)[kBlock], float (&i)[kBlock]) {
+void dft8(float (&r)[kBlock], float (&i)[kBlock]) {
     const float a0r = r[0] + r[4], a0i = i[0] + i[4], a1r = r[0] - r[4], a1i = i[0] - i[4];
     const float a2r = r[2] + r[6], a2i = i[2] + i[6], a3r = r[2] - r[6], a3i = i[2] - i[6];
     const float a4r = r[1] + r[5], a4i = i[1] + i[5], a5r = r[1] - r[5], a5i = i[1] - i[5];
@@ -192,7 +192,7 @@ MARKAI_CLONES void up(const float* __restrict blocks, std::size_t lanes, float* 
 }
 
 // Transform j along the row, of one pair's samples.
-MARKAI_INLINE Eight transformed(const float* columns, std::size_t lanes, std::size_t j) {
+Eight transformed(const float* columns, std::size_t lanes, std::size_t j) {
     Eight v;
     unrolled<kBlock>([&](auto k) {
         v.re[k] = columns[(k % kHop) * lanes + k / kHop + j] * kWindow[k];
@@ -207,17 +207,17 @@ struct Complex {
 };
 
 // Two real frequencies went through one transform as z = a + i b: A and B are the symmetric and antisymmetric parts of Z.
-MARKAI_INLINE Complex first_of(const Eight& z, std::size_t k, std::size_t mirror) {
+Complex first_of(const Eight& z, std::size_t k, std::size_t mirror) {
     return {(z.re[k] + z.re[mirror]) * 0.5f, (z.im[k] - z.im[mirror]) * 0.5f};
 }
 
-MARKAI_INLINE Complex second_of(const Eight& z, std::size_t k, std::size_t mirror) {
+Complex second_of(const Eight& z, std::size_t k, std::size_t mirror) {
     return {(z.im[k] + z.im[mirror]) * 0.5f, (z.re[mirror] - z.re[k]) * 0.5f};
 }
 
 // f(host, target) for every coefficient of a pair; what it returns takes the target's place.
 template <bool kShared, class F>
-MARKAI_INLINE void each(const Eight& host, Eight& target, F f) {
+void each(const Eight& host, Eight& target, F f) {
     if constexpr (!kShared)
         unrolled<kBlock>([&](auto k) {
             const Complex c = f(Complex{host.re[k], host.im[k]}, Complex{target.re[k], target.im[k]});
@@ -236,7 +236,7 @@ MARKAI_INLINE void each(const Eight& host, Eight& target, F f) {
 // Along a row of blocks, for one pair: transforms, changes the target's coefficients by what f says, transforms back and
 // windows.
 template <bool kShared, bool kTarget, class F>
-MARKAI_INLINE void across(const float* __restrict host, const float* __restrict target, std::size_t lanes,
+void across(const float* __restrict host, const float* __restrict target, std::size_t lanes,
                           float* __restrict out, F f) {
     MARKAI_INDEPENDENT
     for (std::size_t j = 0; j < lanes - Layout::kLanes; ++j) {
@@ -253,7 +253,7 @@ MARKAI_INLINE void across(const float* __restrict host, const float* __restrict 
 }
 
 struct Level {
-    MARKAI_INLINE Complex operator()(Complex f, Complex) const {
+    Complex operator()(Complex f, Complex) const {
         const float root = std::sqrt(f.re * f.re + f.im * f.im + kFloor);
         const float weight = 1.0f / (root * std::sqrt(std::sqrt(root)));  // (|F|^2 + e)^(-5/8)
         return {f.re * weight, f.im * weight};
@@ -262,7 +262,7 @@ struct Level {
 
 struct Limit {
     float floor;
-    MARKAI_INLINE Complex operator()(Complex f, Complex t) const {
+    Complex operator()(Complex f, Complex t) const {
         const float weight = 1.0f / std::sqrt(f.re * f.re + f.im * f.im + floor);
         const float along = (t.re * f.re + t.im * f.im) * weight * weight;
         return {(t.re - f.re * along) * weight, (t.im - f.im * along) * weight};

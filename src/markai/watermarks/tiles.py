@@ -76,10 +76,13 @@ class Tiles:
         from scipy.fft import irfft2
 
         turn = np.asarray(self._phase.conj() / scale[RING], np.complex64)
+        if (amplitude == amplitude[0]).all():  # as in the first round: one transform for all
+            amplitude = amplitude[:1]
         grid = np.zeros((len(amplitude), TILE * (TILE // 2 + 1)), np.complex64)
         grid[:, AT] = scatter_symbols(amplitude, turn, self._symbol, self._signed)
         tiles = irfft2(grid.reshape(-1, TILE, TILE // 2 + 1), overwrite_x=True)
-        rows = tiles.reshape(self.down, self.across, TILE, TILE).swapaxes(1, 2)
+        each = np.broadcast_to(tiles, (self.down * self.across, TILE, TILE))
+        rows = each.reshape(self.down, self.across, TILE, TILE).swapaxes(1, 2)
         whole = rows.reshape(self.down * TILE, self.across * TILE)
         return np.ascontiguousarray(whole[: self.shape[0], : self.shape[1]], np.float32)
 
