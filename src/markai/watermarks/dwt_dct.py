@@ -49,10 +49,12 @@ class DwtDct:
         payload: bytes,
         strength: float = 1.0,
         alpha: NDArray[Any] | None = None,
+        threads: int = 1,
     ) -> NDArray[Any]:
         """Return (H, W, 1 or 3) pixels that carry ``payload``; same dtype, the input is not changed.
 
         ``strength`` scales the residual: 1.0 gives 40.4 to 42.8 dB PSNR as the picture needs, more where it is flat.
+        ``threads`` share the passes over the pixels; the result is the same.
 
         Raises:
             CapacityError: if a side is under 256 pixels, or the picture is transparent or has no room for a mark.
@@ -64,7 +66,7 @@ class DwtDct:
                 f"the picture is {width}x{height}, dwt-dct needs at least {LEAST_SIDE}x{LEAST_SIDE} - enlarge it first"
             )
         step = step_for(height, width)
-        cells, spread = cell_means_and_spread(pixels, step)
+        cells, spread = cell_means_and_spread(pixels, step, threads)
         opacity = None if alpha is None else _opacity(alpha, step)
         carriers = carriers_for(key)
         nonce = content_nonce(cells, key)
@@ -73,17 +75,17 @@ class DwtDct:
         host, attacks = Host.of(cells, spread, opacity), foreseen(cells, step)
         for pilot_gain in PILOT_GAINS:
             added = residual(host, carriers, values, shift, strength, attacks, pilot_gain)
-            marked = add_cells(pixels, added, step)
-            if _reads(cell_means(marked, step), key, payload, nonce, shift):
+            marked, written = add_cells(pixels, added, step, threads)
+            if _reads(written, key, payload, nonce, shift):
                 return marked
         raise CapacityError(
             "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with "
             "the tile), or the strength is too low - raise the strength, or mark a larger picture"
         )
 
-    def look(self, pixels: NDArray[Any]) -> "Look":
+    def look(self, pixels: NDArray[Any], threads: int = 1) -> "Look":
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
-        return Look(pixels)
+        return Look(pixels, threads)
 
     def find(self, look: "Look", key: Key, fpr: float = 1e-6) -> Detection:
         """Search every position of the tile: upright at each cell size that a crop may have left, the likeliest first,
@@ -116,10 +118,10 @@ class Place:
 class Look:
     """What one picture shows at each geometry, computed when it is first asked for."""
 
-    def __init__(self, pixels: NDArray[Any]) -> None:
+    def __init__(self, pixels: NDArray[Any], threads: int = 1) -> None:
         self.shape = (pixels.shape[0], pixels.shape[1])
         self.steps = _steps_to_try(*self.shape)
-        self._picture = Pyramid(pixels)
+        self._picture = Pyramid(pixels, threads)
         self._upright: dict[int, Place] = {}
         self._views = Views(self._picture)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from markai._kernels import pull, smooth, whiten
+from markai._kernels import fit_change, least_neighbour, neighbour_products, pull, smooth, whiten
 from markai.payload import CODE_BITS
 from markai.watermarks.carriers import POINTS, RING_STARTS, RINGS, SYMBOLS, Carriers, Complex
 from markai.watermarks.foreseen import View, as_it_is
@@ -72,7 +72,7 @@ class Host:
         hides = np.float32(0.9) + np.float32(0.22) * np.minimum(smooth(activity, 2), ENOUGH)
         light = np.sqrt((cells * cells + DARK[0] ** 2) / (cells * cells + DARK[1] ** 2))
         allowed = hides * np.sqrt(hides) * light
-        inside = np.minimum(smooth(_least_neighbour(activity), 2), ENOUGH)
+        inside = np.minimum(smooth(least_neighbour(activity), 2), ENOUGH)
         limit = np.float32(FLAT_LIMIT) + np.float32(LIMIT_SLOPE) * inside
         return cls(cells, variance, allowed if opacity is None else allowed * opacity, limit * light)
 
@@ -87,12 +87,6 @@ class Host:
         contrast = energy / (2 * self.variance + energy + SSIM_C2)
         luminance = mean**2 / (2 * self.cells * (self.cells + np.abs(mean)) + mean**2 + SSIM_C1)
         return float((contrast + luminance).mean())
-
-
-def _least_neighbour(plane: Plane) -> Plane:
-    padded = np.pad(plane, 1, mode="edge")
-    rows = np.minimum(np.minimum(padded[:-2], padded[1:-1]), padded[2:])
-    return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
 
 def residual(
@@ -148,10 +142,7 @@ def _mixed(plane: Plane, other: Plane, share: float) -> Plane:
 
 def rms_when_widened(cells: Plane) -> float:
     """Root mean square of a plane after bilinear interpolation to many pixels per cell."""
-    flat = cells.ravel()
-    square = float(flat @ flat)
-    beside = float(np.vdot(cells[:, 1:], cells[:, :-1])) + float(np.vdot(cells[1:], cells[:-1]))
-    corner = float(np.vdot(cells[1:, 1:], cells[:-1, :-1])) + float(np.vdot(cells[1:, :-1], cells[:-1, 1:]))
+    square, beside, corner = neighbour_products(cells)
     return float(np.sqrt(max(0.0, 4 / 9 * square + 2 / 9 * beside + corner / 18) / cells.size))
 
 
@@ -163,8 +154,7 @@ def _ring_rms(coefficients: Complex) -> NDArray[np.float32]:
 
 def _fitted(added: Plane, host: Host, rms: float, strength: float) -> Plane:
     """Scale to an rms, within what black, white and the cells' limits leave room for."""
-    low = np.maximum(-host.cells, -host.limit * strength)
-    high = np.minimum(255 - host.cells, host.limit * strength)
+    limit = host.limit * np.float32(strength)
     for _ in range(FITS):  # what clipping takes away, the rest makes up for the next time
-        added = np.clip(added * np.float32(rms * strength / max(rms_when_widened(added), 1e-9)), low, high)
+        added = fit_change(added, rms * strength / max(rms_when_widened(added), 1e-9), host.cells, limit)
     return added

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from markai.watermarks.carriers import FX, FY, POINTS, RING, SYMBOLS, TILE, Carriers, Complex, phase
+from markai._kernels import gather_symbols, scatter_symbols
+from markai.watermarks.carriers import FX, FY, RING, SYMBOLS, TILE, Carriers, Complex, phase
 
 Plane = NDArray[np.float32]
 
+AT = FY % TILE * (TILE // 2 + 1) + FX  # where the points lie in rfft2 of a tile
 FIRMNESS = 0.7  # how sharply weak symbols are preferred to strong ones
 
 
@@ -51,10 +53,8 @@ class Tiles:
     def __init__(self, shape: tuple[int, int], carriers: Carriers, values: NDArray[np.float32], shift: tuple[int, int]):
         self.shape = shape
         self.down, self.across = -(-shape[0] // TILE), -(-shape[1] // TILE)
-        self._signed = carriers.direction * values[carriers.symbol]
         self._symbol = carriers.symbol
-        self._order = np.argsort(carriers.symbol.ravel(), kind="stable")
-        self._starts = np.searchsorted(carriers.symbol.ravel()[self._order], np.arange(SYMBOLS))
+        self._signed = carriers.direction * values[carriers.symbol]
         self._phase = phase(slice(None), shift)
 
     def spectra(self, plane: Plane) -> Complex:
@@ -64,25 +64,26 @@ class Tiles:
         padded = np.zeros((self.down * TILE, self.across * TILE), np.float32)
         padded[: self.shape[0], : self.shape[1]] = plane
         tiles = padded.reshape(self.down, TILE, self.across, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE)
-        return np.asarray(rfft2(tiles, overwrite_x=True)[:, FY, FX], np.complex64)
+        return np.take(rfft2(tiles, overwrite_x=True).reshape(len(tiles), -1), AT, axis=1)
 
     def symbols(self, spectra: Complex, scale: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (tiles, SYMBOLS): how far each tile speaks for the right sign of each symbol."""
-        upright = np.ascontiguousarray(spectra * (self._phase / scale[RING]))
-        parts = upright.view(np.float32).reshape(len(spectra), POINTS, 2) * self._signed
-        ordered = parts.reshape(len(spectra), -1)[:, self._order]
-        return np.asarray(np.add.reduceat(ordered, self._starts, axis=1), np.float32)
+        turn = np.asarray(self._phase / scale[RING], np.complex64)
+        return gather_symbols(spectra, turn, self._symbol, self._signed, SYMBOLS)
 
     def plane(self, amplitude: NDArray[np.float32], scale: NDArray[np.float32]) -> Plane:
         """Return the plane in which every tile holds its symbols with the given (tiles, SYMBOLS) amplitudes."""
         from scipy.fft import irfft2
 
-        parts = amplitude[:, self._symbol] * self._signed
-        waves = np.ascontiguousarray(parts).view(np.complex64)[..., 0] * (self._phase.conj() / scale[RING])
-        grid = np.zeros((len(amplitude), TILE, TILE // 2 + 1), np.complex64)
-        grid[:, FY, FX] = waves
-        tiles = irfft2(grid, overwrite_x=True).reshape(self.down, self.across, TILE, TILE)
-        whole = tiles.swapaxes(1, 2).reshape(self.down * TILE, self.across * TILE)
+        turn = np.asarray(self._phase.conj() / scale[RING], np.complex64)
+        if (amplitude == amplitude[0]).all():  # as in the first round: one transform for all
+            amplitude = amplitude[:1]
+        grid = np.zeros((len(amplitude), TILE * (TILE // 2 + 1)), np.complex64)
+        grid[:, AT] = scatter_symbols(amplitude, turn, self._symbol, self._signed)
+        tiles = irfft2(grid.reshape(-1, TILE, TILE // 2 + 1), overwrite_x=True)
+        each = np.broadcast_to(tiles, (self.down * self.across, TILE, TILE))
+        rows = each.reshape(self.down, self.across, TILE, TILE).swapaxes(1, 2)
+        whole = rows.reshape(self.down * TILE, self.across * TILE)
         return np.ascontiguousarray(whole[: self.shape[0], : self.shape[1]], np.float32)
 
 
