@@ -91,9 +91,8 @@ def detect(image: Any, key: Key | KeyRing, fpr: float = 1e-6, method: str | None
 
 def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: float) -> Any:
     mark = watermarks.load(method)
-    picture = pictures.open_picture(image)
-    result = picture.rebuild(mark.embed(picture.pixels, key, payload, strength, picture.alpha))
-    if picture.lossy and _detect_one(result, KeyRing([key]), 1e-6, method).payload != payload:
+    result, lossy = pictures.edit(image, lambda pixels, alpha: mark.embed(pixels, key, payload, strength, alpha))
+    if lossy and _detect_one(result, KeyRing([key]), 1e-6, method).payload != payload:
         raise CapacityError(
             "the mark does not survive being written back in this format and quality - use a lossless format, a higher "
             "quality, or a greater strength"
