@@ -955,9 +955,15 @@ def test_bombs_are_refused_by_their_header():
         open_picture(bomb(100_000, 100_000))
 
 
-def test_large_files_open_although_pillow_alone_would_refuse(monkeypatch):
+@pytest.mark.parametrize("name", list(image_files.FORMATS))
+def test_large_files_open_although_pillow_alone_would_refuse(name, monkeypatch):
+    data = encode(pil("RGB"), name)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert open_picture(encode(pil("RGB"), "PNG")).pixels.shape == (40, 56, 3)
+    if name == "WEBP":
+        with pytest.raises(ImageError, match=r"exceeds limit of 200 pixels.* - convert it to PNG"):
+            open_picture(data)
+    else:
+        assert open_picture(data).pixels.shape == (40, 56, 3)
 
 
 def test_files_may_have_no_more_than_max_bytes(monkeypatch, tmp_path):

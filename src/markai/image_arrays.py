@@ -13,7 +13,7 @@ from PIL import Image
 from markai.errors import ImageError
 
 FLOAT_TOLERANCE = 1e-3  # resampling overshoots by about this much; such values are clipped to [0, 1]
-STRIP_BYTES = 1 << 24  # what is converted at a time
+STRIP_BYTES = 1 << 22  # what is converted at a time
 
 Array = NDArray[Any]
 
