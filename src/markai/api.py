@@ -50,6 +50,7 @@ def embed(
         )
     if not isinstance(key, Key):
         raise KeyFileError(f"a mark is made with one markai.Key, not {type(key).__name__} - markai.Key.load(path)")
+    strength = float(strength)  # a NumPy scalar would make doubles of the planes that it scales
     batch = pictures.split_batch(image)
     if not isinstance(payload, bytes if batch is None else bytes | list | tuple):
         raise PayloadError(f"a payload is bytes, not {type(payload).__name__} - encode text with .encode()")

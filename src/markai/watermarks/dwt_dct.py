@@ -33,6 +33,10 @@ STAGES = 2  # the cheap hypotheses and the search: each may use half of the rate
 TURNED_TESTS = POSITIONS * len(TURNS) * (TURNED_STEPS + VIEWS)
 PEAKS = 3  # places tried for a payload where the pilots alone prove nothing
 SURE = -9.0  # log10 p that a fresh mark must reach: a margin of 1,000 below the usual 1e-6
+NO_ROOM = (
+    "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with the tile), "
+    "or the strength is too low"
+)
 DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does not decode
 
 
@@ -62,20 +66,13 @@ class DwtDct:
             raise CapacityError(
                 f"the picture is {width}x{height}, dwt-dct needs at least {LEAST_SIDE}x{LEAST_SIDE} - enlarge it first"
             )
-        step = step_for(height, width)
-        cells, spread = cell_means_and_spread(pixels, step)
-        opacity = None if alpha is None else _opacity(alpha, step)
-        carriers = carriers_for(key)
-        nonce = content_nonce(cells, key)
-        values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
-        shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
-        added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
-        marked = add_cells(pixels, added, step)
-        if not _reads(cell_means(marked, step), key, payload, nonce, shift):
-            raise CapacityError(
-                "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with "
-                "the tile), or the strength is too low - raise the strength, or mark a larger picture"
-            )
+        marked = _marked(pixels, key, payload, strength, alpha)
+        if marked is None:
+            shorter = (code.size for code in reversed(payload_code.CLASSES) if code.size < len(payload))
+            fitting = (n for n in shorter if _marked(pixels, key, payload[:n], strength, alpha) is not None)
+            fits = next(fitting, None)
+            advice = "mark a larger picture" if fits is None else f"shorten the payload: {fits} bytes would fit"
+            raise CapacityError(f"{NO_ROOM} - raise the strength, or {advice}")
         return marked
 
     def look(self, pixels: NDArray[Any]) -> "Look":
@@ -224,6 +221,22 @@ class _Search:
         warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
         shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
         return replace(found, method=DwtDct.name, geometry=warp.geometry(shape, at.turn.matrix, shift))
+
+
+def _marked(
+    pixels: NDArray[Any], key: Key, payload: bytes, strength: float, alpha: NDArray[Any] | None
+) -> NDArray[Any] | None:
+    """Return the marked pixels, or None where the payload could not be read back from them."""
+    step = step_for(*pixels.shape[:2])
+    cells, spread = cell_means_and_spread(pixels, step)
+    opacity = None if alpha is None else _opacity(alpha, step)
+    carriers = carriers_for(key)
+    nonce = content_nonce(cells, key)
+    values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
+    shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
+    added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
+    marked = add_cells(pixels, added, step)
+    return marked if _reads(cell_means(marked, step), key, payload, nonce, shift) else None
 
 
 def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int, shift: tuple[int, int]) -> bool:
