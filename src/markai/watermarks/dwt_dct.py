@@ -236,18 +236,33 @@ def _marked(
     shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
     added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
     marked = add_cells(pixels, added, step)
-    return marked if _reads(cell_means(marked, step), key, payload, nonce, shift) else None
+    seen = cell_means(marked, step)
+    # A shorter list than detection's: quicker, and a margin of 0.3 dB.
+    readable = _reads(seen, key, payload, nonce, shift, SURE, list_size=8)
+    if readable and opacity is not None and opacity.min() < 1:
+        # What has no transparency shows it on white, and that outline may be louder than the mark. The payload must
+        # still be there, and be plain: it is what JPEG is made of. The pilots keep their margin on the stored colours.
+        on_white = seen * opacity + np.float32(255) * (1 - opacity)
+        readable = _reads(on_white, key, payload, nonce, shift, 0, list_size=1)
+    return marked if readable else None
 
 
-def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int, shift: tuple[int, int]) -> bool:
+def _reads(
+    cells: NDArray[np.float32],
+    key: Key,
+    payload: bytes,
+    nonce: int,
+    shift: tuple[int, int],
+    sure: float,
+    list_size: int,
+) -> bool:
     """Whether detection will find the payload in these cells: its own steps, but at the known place."""
     seen, carriers = observe(cells), carriers_for(key)
     if seen is None:
         return False
     peak = peak_at(seen, carriers, shift, nonce)
-    enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= SURE
-    # A shorter list than detection's: quicker, and a margin of 0.3 dB.
-    decoded = payload_code.decode(soft_bits(seen, carriers, peak), key, nonce, list_size=8)
+    enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= sure
+    decoded = payload_code.decode(soft_bits(seen, carriers, peak), key, nonce, list_size)
     return enough and decoded.payload == payload
 
 
