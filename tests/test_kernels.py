@@ -474,7 +474,7 @@ def counter():
 
 @pytest.mark.parametrize("kernel", RELEASED.values(), ids=RELEASED)
 def test_other_threads_run_meanwhile(kernel, counter):
-    for _ in range(200):  # one call may be over before the other thread wakes; without a release none ever wakes it
+    for _ in range(20_000):  # one call may be over before the other thread wakes; without a release none ever wakes it
         before = counter()
         kernel()
         if counter() > before:

@@ -55,6 +55,7 @@ def embed(
         )
     if not isinstance(key, Key):
         raise KeyFileError(f"a mark is made with one markai.Key, not {type(key).__name__} - markai.Key.load(path)")
+    strength = float(strength)  # a NumPy scalar would make doubles of the planes that it scales
     batch = pictures.split_batch(image)
     if not isinstance(payload, bytes if batch is None else bytes | list | tuple):
         raise PayloadError(f"a payload is bytes, not {type(payload).__name__} - encode text with .encode()")
@@ -109,10 +110,11 @@ def _sharing(work: Callable[..., Any], threads: int) -> dict[str, int]:
 
 def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: float, threads: int) -> Any:
     mark = watermarks.load(method)
-    picture = pictures.open_picture(image)
     sharing = _sharing(mark.embed, threads)
-    result = picture.rebuild(mark.embed(picture.pixels, key, payload, strength, picture.alpha, **sharing))
-    if picture.lossy and _detect_one(result, KeyRing([key]), 1e-6, method, threads).payload != payload:
+    result, lossy = pictures.edit(
+        image, lambda pixels, alpha: mark.embed(pixels, key, payload, strength, alpha, **sharing)
+    )
+    if lossy and _detect_one(result, KeyRing([key]), 1e-6, method, threads).payload != payload:
         raise CapacityError(
             "the mark does not survive being written back in this format and quality - use a lossless format, a higher "
             "quality, or a greater strength"

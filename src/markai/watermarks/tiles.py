@@ -12,38 +12,40 @@ Plane = NDArray[np.float32]
 
 AT = FY % TILE * (TILE // 2 + 1) + FX  # where the points lie in rfft2 of a tile
 FIRMNESS = 0.7  # how sharply weak symbols are preferred to strong ones
+MOST_WINDOWS = 16  # places of a window along each side; only a picture of 32 tiles or more has more, 8:1 and beyond
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of the picture that must decode by themselves: (n, tiles) membership and (n,) weights.
+    """The parts of the picture that must decode by themselves: the whole, its windows, and every single tile.
 
-    The first ``large`` are the whole and its windows, the rest single tiles.
+    ``member`` (large, tiles) says what the whole and the windows hold; ``weight`` (large + tiles,) is of every part.
     """
 
     member: NDArray[np.float32]
     weight: NDArray[np.float32]
-    large: int
+
+    @property
+    def large(self) -> int:
+        """How many parts are more than a tile."""
+        return len(self.member)
 
     @classmethod
     def of(cls, down: int, across: int) -> "Parts":
-        """Return the whole, every window of half the side, and every tile."""
+        """Return the whole, windows of half the side, and every tile."""
         tall, wide = max(1, round(down / 2)), max(1, round(across / 2))
         windows = _windows(down, across, tall, wide)
-        tiles = np.eye(down * across, dtype=np.float32)
-        whole = np.ones((1, down * across), np.float32)
-        shares = [np.full(len(part), share / len(part)) for part, share in ((whole, 1.0), (windows, 1.0), (tiles, 0.3))]
-        return cls(
-            np.concatenate([whole, windows, tiles]),
-            np.concatenate(shares).astype(np.float32),
-            1 + len(windows),
-        )
+        counts_and_shares = ((1, 1.0), (len(windows), 1.0), (down * across, 0.3))
+        weight = np.concatenate([np.full(count, share / count, np.float32) for count, share in counts_and_shares])
+        return cls(np.concatenate([np.ones((1, down * across), np.float32), windows]), weight)
 
 
 def _windows(down: int, across: int, tall: int, wide: int) -> NDArray[np.float32]:
-    tops, lefts = np.arange(down - tall + 1), np.arange(across - wide + 1)
-    rows = (np.arange(down) >= tops[:, None]) & (np.arange(down) < tops[:, None] + tall)
-    columns = (np.arange(across) >= lefts[:, None]) & (np.arange(across) < lefts[:, None] + wide)
+    tops, lefts = (
+        np.linspace(0, last, min(last + 1, MOST_WINDOWS)).astype(int)[:, None] for last in (down - tall, across - wide)
+    )
+    rows = (np.arange(down) >= tops) & (np.arange(down) < tops + tall)
+    columns = (np.arange(across) >= lefts) & (np.arange(across) < lefts + wide)
     return np.asarray(np.einsum("ty,lx->tlyx", rows, columns).reshape(-1, down * across), np.float32)
 
 
@@ -89,8 +91,8 @@ class Tiles:
 
 def wishes(seen: NDArray[np.float32], parts: Parts) -> NDArray[np.float32]:
     """Return (tiles, symbols) amplitudes: each part asks for its symbols by their logistic shortfall."""
-    sums = parts.member @ seen
+    sums = np.concatenate([parts.member @ seen, seen])
     middle = np.maximum(sums.mean(1, keepdims=True), 0.3 * sums.std(1, keepdims=True)) + 1e-9
     short = parts.weight[:, None] / (1 + np.exp(np.clip(sums * (FIRMNESS / middle), -30, 30)))
-    wish = parts.member.T @ short
+    wish = parts.member.T @ short[: parts.large] + short[parts.large :]
     return np.asarray(wish / np.sqrt((wish**2).mean()), np.float32)
