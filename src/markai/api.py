@@ -113,4 +113,4 @@ def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None) -> De
     best = min(tried, key=lambda found: (found.payload is None, found.log10_p_value))
     log10_p = corrected(best.log10_p_value, len(tried))
     found = replace(best, log10_p_value=log10_p, fpr=fpr, tests=sum(each.tests for each in tried))
-    return found if found else replace(found, payload=None, method=None, key_id=None, geometry=None)
+    return found if found else replace(found, payload=None, method=None, key_id=None, geometry=None, coverage=None)

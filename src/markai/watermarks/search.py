@@ -1,0 +1,183 @@
+"""Reading under one key: the places that a mark may lie in, the best peaks there, and what they prove."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markai import payload as payload_code
+from markai._kernels import whiten
+from markai.detection import Coverage, Detection
+from markai.keys import Key
+from markai.stats import corrected, either, log10_rademacher_tail
+from markai.watermarks.carriers import STEPS, Complex, carriers_for, nonce_of, step_for
+from markai.watermarks.coverage import Reading, pattern
+from markai.watermarks.geometry import Turn, Views
+from markai.watermarks.sync import Peak, find_peaks, seen_in, soft_bits
+from markai.watermarks.warps import Plane, Pyramid, Warp
+
+METHOD = "dwt-dct"
+CROP_STEPS = 5  # cell sizes tried: that of the picture as it is, and of what it may be a tenth of (3.2 x 3.2)
+TURNED_STEPS = 2  # of those, how many are tried mirrored and in quarter turns too
+PEAKS = 3  # places tried for a payload where the pilots alone prove nothing
+DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does not decode
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Cells that a mark may lie in, and what is seen there; ``warp`` is None for upright cells of ``step`` pixels.
+
+    ``plane`` is the levelled plane of cells; None where it is not kept.
+    """
+
+    seen: Complex | None
+    step: int = 0
+    warp: Warp | None = None
+    plane: Plane | None = None
+
+
+class Look:
+    """What one picture shows at each geometry, computed when it is first asked for."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.shape = (pixels.shape[0], pixels.shape[1])
+        self.steps = _steps_to_try(*self.shape)
+        self._picture = Pyramid(pixels)
+        self._upright: dict[int, Place] = {}
+        self._views = Views(self._picture)
+
+    def upright(self, step: int) -> Place:
+        """Return the picture in cells of that many pixels."""
+        if step not in self._upright:
+            plane = whiten(self._picture.at(step))
+            self._upright[step] = Place(seen_in(plane), step, plane=plane)
+        return self._upright[step]
+
+    def elsewhere(self) -> Iterator[Place]:
+        """Yield what else to search, in every turn: the likeliest upright cells, and the geometries found."""
+        yield from (self.upright(step) for step in self.steps[:TURNED_STEPS])
+        yield from (Place(view.seen, warp=view.warp) for view in self._views)
+
+    def levelled(self, place: Place) -> Plane:
+        """Return the levelled plane of cells of a place, nothing outside of the picture."""
+        if place.plane is not None:
+            return place.plane
+        assert place.warp is not None
+        cells, inside = place.warp.read(self._picture)
+        return whiten(cells) * inside
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One peak, where it was found, and the number of tests for which its p-value is corrected."""
+
+    place: Place
+    turn: Turn
+    seen: Complex  # turned
+    peak: Peak
+    tests: int
+
+    @property
+    def log10_p(self) -> float:
+        return corrected(log10_rademacher_tail(self.peak.score), self.tests)
+
+
+class Search:
+    """The candidates of one detection under one key, best first, and what they prove."""
+
+    def __init__(self, key: Key, fpr: float) -> None:
+        self.key, self.fpr = key, fpr
+        self.carriers = carriers_for(key)
+        self.candidates: list[Candidate] = []
+        self.checked = 0  # MACs compared
+        self.decoded: tuple[Candidate, int, bytes] | None = None  # the payload, its nonce and where it was read
+        self._tried: set[Candidate] = set()
+
+    def add(self, place: Place, turns: list[Turn], tests: int, count: int) -> None:
+        """Search a place, as one of ``tests`` hypotheses, and keep its best peak, ``count`` if that proves nothing."""
+        if place.seen is None:
+            return
+        for turn in turns:
+            seen = turn(place.seen)
+            found = [Candidate(place, turn, seen, peak, tests) for peak in find_peaks(seen, self.carriers, 1)]
+            if count > 1 and 10 ** found[0].log10_p > self.fpr:
+                found = [Candidate(place, turn, seen, peak, tests) for peak in find_peaks(seen, self.carriers, count)]
+            self.candidates += found
+        self.candidates.sort(key=lambda candidate: -candidate.peak.score)
+
+    @property
+    def best(self) -> Candidate | None:
+        return min(self.candidates, key=lambda candidate: candidate.log10_p, default=None)
+
+    @property
+    def sure(self) -> bool:
+        return self.best is not None and 10**self.best.log10_p <= self.fpr
+
+    def decode(self) -> bool:
+        """Decode at the best places that were not tried yet; the MAC is evidence of its own beside the pilots'."""
+        for candidate in self.candidates[: 1 if self.sure else PEAKS]:
+            if candidate in self._tried:
+                continue
+            self._tried.add(candidate)
+            payload, nonce, compared = self._read(candidate)
+            self.checked += compared
+            if payload is not None:
+                self.decoded = candidate, nonce, payload
+                return True
+        return False
+
+    def _read(self, candidate: Candidate) -> tuple[bytes | None, int, int]:
+        """Return (payload, nonce, MACs compared), trying the nonce as read and with its doubtful signs turned."""
+        peak = candidate.peak
+        llr = soft_bits(candidate.seen, self.carriers, peak)
+        checked = 0
+        for turned in (None, *np.argsort(np.abs(peak.agreement))[:DOUBTFUL_SIGNS]):
+            signs = peak.signs.copy()
+            if turned is not None:
+                signs[turned] *= -1
+            nonce = nonce_of(signs)
+            decoded = payload_code.decode(llr, self.key, nonce)
+            checked += decoded.candidates
+            if decoded:
+                return decoded.payload, nonce, checked
+        return None, 0, checked
+
+    def conclude(self, look: Look) -> Detection:
+        """Return what was found in that picture."""
+        best = self.best
+        if best is None:
+            reason = "inconclusive: too little signal (flat, or a few lines only) to tell a mark from none"
+            return Detection(0.0, self.fpr, key_id=self.key.id, reasons=(reason,))
+        nothing = Detection(best.log10_p, self.fpr, key_id=self.key.id, tests=best.tests)
+        if self.decoded is not None:
+            at, nonce, payload = self.decoded
+            log10_p = either(best.log10_p, payload_code.log10_p_value(self.checked))
+            return self.found(replace(nothing, log10_p_value=log10_p, payload=payload), look, at, nonce)
+        return self.found(nothing, look, best, nonce_of(best.peak.signs)) if self.sure else nothing
+
+    def found(self, found: Detection, look: Look, at: Candidate, nonce: int) -> Detection:
+        """Add to what was found where that is, and what happened to the picture."""
+        step, shape = at.place.step, look.shape
+        warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
+        shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
+        geometry = warp.geometry(shape, at.turn.matrix, shift)
+        coverage = Coverage(self.reading(look, at, nonce, found.payload).presence)
+        return replace(found, method=METHOD, geometry=geometry, coverage=coverage)
+
+    def reading(self, look: Look, at: Candidate, nonce: int, payload: bytes | None) -> Reading:
+        """Correlate the picture, place by place, with all that is known of the mark: the pilots, and the payload."""
+        values = self.carriers.values(payload_code.encode(payload or b"", self.key, nonce), nonce)
+        if payload is None:
+            values[: payload_code.CODE_BITS] = 0
+        plane = look.levelled(at.place)
+        tile = pattern(plane, self.carriers, values, at.peak.shift, at.turn)
+        return Reading.of(plane, tile, at.place.warp or at.place.step, look.shape)
+
+
+def _steps_to_try(height: int, width: int) -> tuple[int, ...]:
+    """Cell sizes for a picture of this size, and for larger ones that it may be a crop of."""
+    first = STEPS.index(step_for(height, width))
+    smallest = min(height, width)
+    return tuple(step for step in STEPS[first : first + CROP_STEPS] if smallest // step > 8)
