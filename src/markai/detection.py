@@ -82,7 +82,7 @@ class Coverage:
         return np.asarray(np.rint(255 * (rows @ self.presence @ columns.T)), np.uint8)
 
     def __repr__(self) -> str:
-        return f"<markai.Coverage {self.share:.0%} of the picture>"
+        return f"<Coverage {self.share:.0%} of the picture>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_presence": self.presence, "_compute": None}

@@ -27,7 +27,7 @@ from markai.watermarks.warps import SPACING, Floats, Plane, Warp
 BLOCK = 8  # cells that are summed first; a square of the grid has at least as many
 ACROSS = 32  # squares along the longer side, at most
 NARROWEST, WIDEST = 6.0, 32.0  # cells: deviation of the window, widened by steps until the mark stands out
-STANDS_OUT = 5.0  # of z where marked
+STANDS_OUT = 4.0  # of z where marked
 SPREAD = 0.25  # of z where marked, over its mean
 QUIET = 0.6  # of the median noise power: a window with less to correlate proves no more than one that has it
 MOST_LLR = 15.0
@@ -68,10 +68,9 @@ class Reading:
         width = NARROWEST
         while True:
             z = _window(maps, [width * self.cell * n / pixels for n, pixels in zip(grid, self.shape, strict=True)])
-            above = np.maximum(z, 0)
-            mean = float((above**2).sum() / max(above.sum(), 1e-9))
+            mean = _mean_where_marked(z)
             if mean >= STANDS_OUT or width >= WIDEST:
-                return _posterior(z, mean)
+                return _alike(_log_odds(z, mean))
             width *= math.sqrt(2)
 
     def at_blocks(self, presence: Plane) -> Plane:
@@ -163,15 +162,28 @@ def _window(maps: Floats, widths: list[float]) -> Floats:
     return np.asarray((down @ products @ across) / np.sqrt(np.maximum(np.maximum(power, floor), 1e-20)))
 
 
-def _posterior(z: Floats, mean: float) -> Plane:
-    """Return the probability of "marked" in every square: what z says, and that neighbours are alike.
-
-    The latter is an Ising field, which mean-field steps solve well enough: where grass or sky leaves z undecided, what
-    is around decides.
-    """
+def _log_odds(z: Floats, mean: float) -> Floats:
+    """Return log P(marked) / P(not) of every square by itself."""
     variance = 1 + (SPREAD * mean) ** 2
     llr = (z**2 - (z - mean) ** 2 / variance - math.log(variance)) / 2
-    llr = np.clip(np.where(z > mean, np.maximum(llr, 0), llr), -MOST_LLR, MOST_LLR)
+    return np.asarray(np.clip(np.where(z > mean, np.maximum(llr, 0), llr), -MOST_LLR, MOST_LLR))
+
+
+def _mean_where_marked(z: Floats) -> float:
+    """Return the mean of z where the mark is, by expectation and maximisation from where it is largest."""
+    above = np.maximum(z, 0)
+    mean = float((above**3).sum() / max((above**2).sum(), 1e-9))
+    for _ in range(STEPS):
+        marked = 1 / (1 + np.exp(-_log_odds(z, mean)))
+        mean = float((marked * z).sum() / marked.sum())
+    return mean
+
+
+def _alike(llr: Floats) -> Plane:
+    """Return the probability of "marked" in every square, neighbours being alike: an Ising field, by mean-field steps.
+
+    Where grass or sky leaves a square undecided, those around it decide.
+    """
     field = llr
     for _ in range(STEPS):
         spin = np.pad(np.tanh(field / 2), 1, mode="edge")

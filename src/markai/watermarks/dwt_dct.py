@@ -19,14 +19,14 @@ from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, log10_rademacher_tail
 from markai.watermarks.carriers import carriers_for, step_for
-from markai.watermarks.geometry import TURNS, VIEWS
+from markai.watermarks.geometry import TURNS
 from markai.watermarks.informed import Host, residual
-from markai.watermarks.search import CROP_STEPS, METHOD, PEAKS, TURNED_STEPS, Look, Search
+from markai.watermarks.places import CROP_STEPS
+from markai.watermarks.search import METHOD, PEAKS, Look, Search
+from markai.watermarks.several import find_all
 from markai.watermarks.sync import POSITIONS, observe, peak_at, soft_bits
 
 LEAST_SIDE = 256  # pixels
-STAGES = 2  # the cheap hypotheses and the search: each may use half of the rate of false positives
-TURNED_TESTS = POSITIONS * len(TURNS) * (TURNED_STEPS + VIEWS)
 SURE = -9.0  # log10 p that a fresh mark must reach: a margin of 1,000 below the usual 1e-6
 
 
@@ -80,7 +80,7 @@ class DwtDct:
         """Search every position of the tile: upright at each cell size that a crop may have left, the likeliest first,
         and only where that does not give a payload, at every geometry that the picture suggests."""
         search = Search(key, fpr)
-        upright, turned = STAGES * POSITIONS * len(look.steps), STAGES * TURNED_TESTS
+        upright, turned = look.tests
         for step in look.steps:
             search.add(look.upright(step), TURNS[:1], upright, PEAKS)
             if search.sure:
@@ -93,6 +93,10 @@ class DwtDct:
             else:
                 search.decode()
         return search.conclude(look)
+
+    def find_all(self, look: Look, key: Key, fpr: float = 1e-6) -> list[Detection]:
+        """Search the picture and every window of it; return each mark, the surest first (see ``several``)."""
+        return find_all(look, key, fpr)
 
 
 def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int, shift: tuple[int, int]) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,30 +13,19 @@ from markai._kernels import whiten
 from markai.detection import Coverage, Detection
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
-from markai.watermarks.carriers import STEPS, Complex, carriers_for, nonce_of, step_for
+from markai.watermarks.align import misfit
+from markai.watermarks.carriers import Complex, carriers_for, nonce_of
 from markai.watermarks.coverage import Reading, pattern
-from markai.watermarks.geometry import Turn, Views
-from markai.watermarks.sync import Peak, find_peaks, seen_in, soft_bits
+from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
+from markai.watermarks.places import Place, steps_to_try, windows
+from markai.watermarks.sync import POSITIONS, Peak, find_peaks, seen_in, soft_bits
 from markai.watermarks.warps import Plane, Pyramid, Warp
 
 METHOD = "dwt-dct"
-CROP_STEPS = 5  # cell sizes tried: that of the picture as it is, and of what it may be a tenth of (3.2 x 3.2)
+STAGES = 2  # the cheap hypotheses and the search: each may use half of the rate of false positives
 TURNED_STEPS = 2  # of those, how many are tried mirrored and in quarter turns too
 PEAKS = 3  # places tried for a payload where the pilots alone prove nothing
 DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does not decode
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Cells that a mark may lie in, and what is seen there; ``warp`` is None for upright cells of ``step`` pixels.
-
-    ``plane`` is the levelled plane of cells; None where it is not kept.
-    """
-
-    seen: Complex | None
-    step: int = 0
-    warp: Warp | None = None
-    plane: Plane | None = None
 
 
 class Look:
@@ -43,30 +33,44 @@ class Look:
 
     def __init__(self, pixels: NDArray[Any]) -> None:
         self.shape = (pixels.shape[0], pixels.shape[1])
-        self.steps = _steps_to_try(*self.shape)
+        self.steps = steps_to_try(*self.shape)
+        self._pixels = pixels
         self._picture = Pyramid(pixels)
+        self._planes: dict[int, Plane] = {}
         self._upright: dict[int, Place] = {}
         self._views = Views(self._picture)
 
     def upright(self, step: int) -> Place:
         """Return the picture in cells of that many pixels."""
         if step not in self._upright:
-            plane = whiten(self._picture.at(step))
-            self._upright[step] = Place(seen_in(plane), step, plane=plane)
+            self._upright[step] = Place(seen_in(self.plane(step)), step)
         return self._upright[step]
+
+    def plane(self, step: int) -> Plane:
+        """Return the levelled plane of the picture's cells of that many pixels."""
+        if step not in self._planes:
+            self._planes[step] = whiten(self._picture.at(step))
+        return self._planes[step]
 
     def elsewhere(self) -> Iterator[Place]:
         """Yield what else to search, in every turn: the likeliest upright cells, and the geometries found."""
         yield from (self.upright(step) for step in self.steps[:TURNED_STEPS])
         yield from (Place(view.seen, warp=view.warp) for view in self._views)
 
-    def levelled(self, place: Place) -> Plane:
-        """Return the levelled plane of cells of a place, nothing outside of the picture."""
-        if place.plane is not None:
-            return place.plane
-        assert place.warp is not None
-        cells, inside = place.warp.read(self._picture)
-        return whiten(cells) * inside
+    @property
+    def tests(self) -> tuple[int, int]:
+        """How many hypotheses an upright place is one of, and one elsewhere."""
+        return STAGES * POSITIONS * len(self.steps), STAGES * POSITIONS * len(TURNS) * (TURNED_STEPS + VIEWS)
+
+    @cached_property
+    def windows(self) -> list[tuple[Place, list[Turn]]]:
+        """The windows that are searched each by itself, and their turns."""
+        return list(windows(self._pixels, self.plane))
+
+    def levelled(self, warp: Warp) -> tuple[Plane, NDArray[np.uint8]]:
+        """Return the levelled cells of a net, and which of them lie in the picture; the others are 0."""
+        cells, inside = warp.read(self._picture)
+        return whiten(cells) * inside, inside
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,14 +125,14 @@ class Search:
             if candidate in self._tried:
                 continue
             self._tried.add(candidate)
-            payload, nonce, compared = self._read(candidate)
+            payload, nonce, compared = self.read(candidate)
             self.checked += compared
             if payload is not None:
                 self.decoded = candidate, nonce, payload
                 return True
         return False
 
-    def _read(self, candidate: Candidate) -> tuple[bytes | None, int, int]:
+    def read(self, candidate: Candidate) -> tuple[bytes | None, int, int]:
         """Return (payload, nonce, MACs compared), trying the nonce as read and with its doubtful signs turned."""
         peak = candidate.peak
         llr = soft_bits(candidate.seen, self.carriers, peak)
@@ -163,21 +167,25 @@ class Search:
         warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
         shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
         geometry = warp.geometry(shape, at.turn.matrix, shift)
-        coverage = Coverage(self.reading(look, at, nonce, found.payload).presence)
+        coverage = Coverage(self.reading(look, at, nonce, found.payload)[0].presence)
         return replace(found, method=METHOD, geometry=geometry, coverage=coverage)
 
-    def reading(self, look: Look, at: Candidate, nonce: int, payload: bytes | None) -> Reading:
-        """Correlate the picture, place by place, with all that is known of the mark: the pilots, and the payload."""
+    def reading(self, look: Look, at: Candidate, nonce: int, payload: bytes | None) -> tuple[Reading, Plane]:
+        """Correlate the picture, place by place, with all that is known of the mark: the pilots, and the payload.
+
+        Returns the levelled plane too that was correlated.
+        """
         values = self.carriers.values(payload_code.encode(payload or b"", self.key, nonce), nonce)
         if payload is None:
             values[: payload_code.CODE_BITS] = 0
-        plane = look.levelled(at.place)
-        tile = pattern(plane, self.carriers, values, at.peak.shift, at.turn)
-        return Reading.of(plane, tile, at.place.warp or at.place.step, look.shape)
-
-
-def _steps_to_try(height: int, width: int) -> tuple[int, ...]:
-    """Cell sizes for a picture of this size, and for larger ones that it may be a crop of."""
-    first = STEPS.index(step_for(height, width))
-    smallest = min(height, width)
-    return tuple(step for step in STEPS[first : first + CROP_STEPS] if smallest // step > 8)
+        place, shift, turn = at.place, at.peak.shift, at.turn
+        if place.warp is None:
+            plane = look.plane(place.step)
+            tile = pattern(plane, self.carriers, values, shift, turn)
+            return Reading.of(plane, tile, place.step, look.shape), plane
+        plane, inside = look.levelled(place.warp)
+        # The net was found without the key: where the mark is weak or bent it may be cells off.
+        warp = place.warp.moved(misfit(plane, inside, pattern(plane, self.carriers, values, shift, turn)))
+        plane, _ = look.levelled(warp)
+        tile = pattern(plane, self.carriers, values, shift, turn)
+        return Reading.of(plane, tile, warp, look.shape), plane
