@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from markai import payload as payload_code
 from markai._kernels import whiten
-from markai.detection import Coverage, Detection
+from markai.detection import Coverage, Detection, Geometry
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.align import misfit
@@ -163,12 +163,15 @@ class Search:
 
     def found(self, found: Detection, look: Look, at: Candidate, nonce: int) -> Detection:
         """Add to what was found where that is, and what happened to the picture."""
+        coverage = Coverage(self.reading(look, at, nonce, found.payload)[0].presence)
+        return replace(found, method=METHOD, geometry=self.geometry(look, at, nonce), coverage=coverage)
+
+    def geometry(self, look: Look, at: Candidate, nonce: int) -> Geometry:
+        """Return what happened to the picture, if the mark is there."""
         step, shape = at.place.step, look.shape
         warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
         shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
-        geometry = warp.geometry(shape, at.turn.matrix, shift)
-        coverage = Coverage(self.reading(look, at, nonce, found.payload)[0].presence)
-        return replace(found, method=METHOD, geometry=geometry, coverage=coverage)
+        return warp.geometry(shape, at.turn.matrix, shift)
 
     def reading(self, look: Look, at: Candidate, nonce: int, payload: bytes | None) -> tuple[Reading, Plane]:
         """Correlate the picture, place by place, with all that is known of the mark: the pilots, and the payload.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from markai import payload as payload_code
-from markai.detection import Coverage, Detection, Geometry
+from markai.detection import Detection, Geometry
 from markai.keys import Key
 from markai.stats import either
 from markai.watermarks.carriers import TILE, nonce_of
@@ -24,7 +24,6 @@ from markai.watermarks.coverage import BLOCK
 from markai.watermarks.geometry import TURNS
 from markai.watermarks.search import PEAKS, Candidate, Look, Search
 from markai.watermarks.sync import POSITIONS, peak_at, seen_in
-from markai.watermarks.warps import Plane
 
 MOST_SURE, MOST_DOUBTFUL = 32, 8  # candidates that are decoded: those the pilots prove, and the best of the others
 SAME_SHIFT = 1.5  # cells that two windows of one mark may differ by
@@ -35,11 +34,12 @@ MAP = 64  # points along each side at which coverages are compared
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A candidate that was decoded, or tried to."""
+    """A candidate that was decoded, or tried to, and what happened to the picture if the mark is there."""
 
     at: Candidate
     nonce: int
     payload: bytes | None
+    geometry: Geometry
 
 
 def find_all(look: Look, key: Key, fpr: float) -> list[Detection]:
@@ -47,12 +47,15 @@ def find_all(look: Look, key: Key, fpr: float) -> list[Detection]:
     search = Search(key, fpr)
     _search_everywhere(look, search)
     marks = _decoded(look, search, _apart(search.candidates))
-    found: list[tuple[Detection, int]] = []
+    found: list[tuple[_Mark, Detection]] = []
     for mark in sorted(marks, key=lambda mark: (mark.payload is None, -mark.at.peak.score)):
-        each = _detection(look, search, mark), mark.nonce
-        if each[0] and not any(_same(each, other) for other in found):
-            found.append(each)
-    return sorted((detection for detection, _ in found), key=lambda detection: detection.log10_p_value)
+        alike = [(other, its) for other, its in found if mark.payload in (None, other.payload) or other.payload is None]
+        if any(_line_up(mark, other) for other, _ in alike):
+            continue
+        detection = _detection(look, search, mark)
+        if detection and not any(_same_ground(detection, its) for _, its in alike):
+            found.append((mark, detection))
+    return sorted((detection for _, detection in found), key=lambda detection: detection.log10_p_value)
 
 
 def _search_everywhere(look: Look, search: Search) -> None:
@@ -93,18 +96,19 @@ def _decoded(look: Look, search: Search, candidates: list[Candidate]) -> list[_M
         doubtful += not sure
         if doubtful > MOST_DOUBTFUL:
             break
-        mark = _read(search, candidate)
+        mark = _read(look, search, candidate)
         if sure and mark.payload is None:
-            mark = _read(search, _focused(look, search, candidate))
+            mark = _read(look, search, _focused(look, search, candidate))
         if sure or mark.payload is not None:
             marks.append(mark)
     return marks
 
 
-def _read(search: Search, candidate: Candidate) -> _Mark:
+def _read(look: Look, search: Search, candidate: Candidate) -> _Mark:
     payload, nonce, compared = search.read(candidate)
     search.checked += compared
-    return _Mark(candidate, nonce_of(candidate.peak.signs) if payload is None else nonce, payload)
+    nonce = nonce_of(candidate.peak.signs) if payload is None else nonce
+    return _Mark(candidate, nonce, payload, search.geometry(look, candidate, nonce))
 
 
 def _focused(look: Look, search: Search, at: Candidate) -> Candidate:
@@ -129,31 +133,20 @@ def _detection(look: Look, search: Search, mark: _Mark) -> Detection:
     return search.found(found, look, at, mark.nonce)
 
 
-def _same(one: tuple[Detection, int], other: tuple[Detection, int]) -> bool:
-    """Whether two detections, each with its nonce, are of one mark: nothing tells their payloads apart, and they lie in
-    the same place, or are of one picture whose tiles line up."""
-    (first, nonce), (second, its_nonce) = one, other
-    if first.payload != second.payload and None not in (first.payload, second.payload):
+def _line_up(mark: _Mark, other: _Mark) -> bool:
+    """Whether two marks are of one picture (its nonce tells) whose tiles line up, in one place or several."""
+    one, its = mark.geometry, other.geometry
+    if mark.nonce != other.nonce or one.flipped != its.flipped or one.period != its.period:
         return False
-    maps = [_map(each.coverage) for each in (first, second)]
-    together = np.minimum(*maps).sum() > SAME_GROUND * min(each.sum() for each in maps)
-    return bool(together) or (nonce == its_nonce and _line_up(first.geometry, second.geometry))
-
-
-def _line_up(one: Geometry | None, other: Geometry | None) -> bool:
-    assert one is not None
-    assert other is not None
-    if one.flipped != other.flipped or one.period != other.period:
-        return False
-    apart = np.subtract(one.offset, other.offset) / one.period
-    turned = (one.rotation - other.rotation + 180) % 360 - 180
+    apart = np.subtract(one.offset, its.offset) / one.period
     return (
         bool(np.abs(apart - np.round(apart)).max() <= SAME_OFFSET)
-        and abs(turned) <= SAME_ROTATION
-        and max(abs(one.scale_x / other.scale_x - 1), abs(one.scale_y / other.scale_y - 1)) <= SAME_SCALE
+        and abs((one.rotation - its.rotation + 180) % 360 - 180) <= SAME_ROTATION
+        and max(abs(one.scale_x / its.scale_x - 1), abs(one.scale_y / its.scale_y - 1)) <= SAME_SCALE
     )
 
 
-def _map(coverage: Coverage | None) -> Plane:
-    assert coverage is not None
-    return coverage.to_image(MAP, MAP).astype(np.float32)
+def _same_ground(one: Detection, other: Detection) -> bool:
+    """Whether two marks cover the same part of the picture."""
+    maps = [each.coverage.to_image(MAP, MAP).astype(np.float32) for each in (one, other) if each.coverage]
+    return bool(np.minimum(*maps).sum() > SAME_GROUND * min(each.sum() for each in maps))
