@@ -5,7 +5,7 @@ p-value of the best of them is corrected by their number.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from markai.watermarks.carriers import FX, FY, POINTS, STEPS, TILE, Complex, ste
 from markai.watermarks.geometry import CLEAR, LEAST_SIDE, TURNS, Turn
 from markai.watermarks.lattice import of_the_whole, working_plane
 from markai.watermarks.sync import levelled, seen_in
-from markai.watermarks.warps import Plane, Pyramid, Warp
+from markai.watermarks.warps import SPACING, Floats, Plane, Pyramid, Warp
 
 CROP_STEPS = 5  # cell sizes tried: that of the picture as it is, and of what it may be a tenth of (3.2 x 3.2)
 MOST_TILES = 1024  # of the finest cells that are searched for pictures pasted in: 12 megapixels in cells of 2 pixels
@@ -52,9 +52,9 @@ def windows(pixels: NDArray[Any], plane: Callable[[int], Plane]) -> Iterator[tup
         if -(-height // (step * TILE)) * -(-width // (step * TILE)) <= MOST_TILES:
             yield from ((Place(seen, step), TURNS[:1]) for seen in _windows_of(plane(step)))
     picture = Pyramid(pixels)
-    for warp in _lattices(pixels):
+    for warp, corner, size in _lattices(pixels):
         cells, inside = warp.read(picture)
-        yield Place(seen_in(whiten(cells) * inside), warp=warp), TURNS
+        yield Place(seen_in(whiten(cells) * inside * _within(warp, corner, size)), warp=warp), TURNS
 
 
 def _windows_of(plane: Plane) -> Iterator[Complex]:
@@ -85,13 +85,24 @@ def _tiles(plane: Plane) -> Complex:
     return tiles
 
 
-def _lattices(pixels: NDArray[Any]) -> Iterator[Warp]:
-    """Yield the nets of the lattices that stand out in windows of half the sides, not refined."""
-    high, wide = (side // 2 for side in pixels.shape[:2])
+def _lattices(pixels: NDArray[Any]) -> Iterator[tuple[Warp, Floats, Floats]]:
+    """Yield the lattices that stand out in windows of half the sides: nets over the whole, corners and sizes."""
+    shape = pixels.shape[0], pixels.shape[1]
+    high, wide = (side // 2 for side in shape)
     if min(high, wide) < LEAST_SIDE:
         return
-    for top, left in ((int(y * pixels.shape[0]), int(x * pixels.shape[1])) for y in BEGINS for x in BEGINS):
+    for top, left in ((int(y * shape[0]), int(x * shape[1])) for y in BEGINS for x in BEGINS):
         plane, pixel = working_plane(Pyramid(np.ascontiguousarray(pixels[top : top + high, left : left + wide])))
+        corner = np.array([top, left], np.float64)
         for candidate in of_the_whole(plane):
             if candidate.score >= CLEAR:
-                yield Warp(candidate.warp((high, wide), pixel).nodes + np.array([top, left]))
+                moved = replace(candidate, centre=candidate.centre + corner / pixel)
+                yield moved.warp(shape, pixel), corner, np.array([high, wide], np.float64)
+
+
+def _within(warp: Warp, corner: Floats, size: Floats) -> Plane:
+    """Return 1 for the cells of a net that lie in a window, by squares of SPACING cells, and 0 for the others."""
+    nodes = warp.nodes
+    middle = (nodes[:-1, :-1] + nodes[1:, 1:]) / 2 - corner
+    inside = ((middle >= 0) & (middle < size)).all(axis=2)
+    return inside.astype(np.float32).repeat(SPACING, axis=0).repeat(SPACING, axis=1)
