@@ -15,13 +15,13 @@ are called marked and those that are have an intersection over union of 0.93 to 
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from markai.watermarks.carriers import FX, FY, RING, RINGS, TILE, Carriers, Complex, phase
-from markai.watermarks.geometry import Turn
-from markai.watermarks.sync import spectrum
+from markai.watermarks.carriers import FX, FY, POINTS, RING, RING_STARTS, TILE, Carriers, Complex, phase
+from markai.watermarks.geometry import TURNS, Turn
 from markai.watermarks.warps import SPACING, Floats, Plane, Warp
 
 BLOCK = 8  # cells that are summed first; a square of the grid has at least as many
@@ -31,47 +31,68 @@ STANDS_OUT = 4.0  # of z where marked
 SPREAD = 0.25  # of z where marked, over its mean
 QUIET = 0.6  # of the median noise power: a window with less to correlate proves no more than one that has it
 MOST_LLR = 15.0
+NEARLY_ALL = 0.88  # share of the blocks at which a mark stands out: the net needs no bending
 COUPLING, STEPS = 2.0, 6  # of a square with each of its four neighbours, in log odds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
-    """The sums of c and c^2 over blocks of BLOCK x BLOCK cells, (n, m) each, and where the blocks lie.
+    """The sums of c and c^2 over blocks of BLOCK x BLOCK cells, (n, m) each, and where they lie.
 
-    ``centres`` (n, m, 2) are positions (y, x) in pixels of a picture of ``shape``, ``cell`` the size of a cell there.
+    ``warp`` is the net of the cells over a picture of ``shape``, or the size in pixels of upright ones.
     """
 
     products: Plane
     squares: Plane
-    centres: Floats
-    cell: float
+    warp: Warp | float
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, plane: Plane, tile: Plane, warp: Warp | float, shape: tuple[int, int]) -> "Reading":
-        """Correlate a levelled plane of cells with a tile; ``warp`` is where the cells lie, or their size upright."""
+        """Correlate a levelled plane of cells with a tile."""
         high, wide = (-(-side // TILE) * TILE for side in plane.shape)
         padded = np.zeros((high, wide), np.float32)
         padded[: plane.shape[0], : plane.shape[1]] = plane
-        products = padded.reshape(-1, TILE, wide // TILE, TILE) * tile[:, None]
+        products = (padded.reshape(-1, TILE, wide // TILE, TILE) * tile[:, None]).reshape(high, wide)
         n, m = (-(-side // BLOCK) for side in plane.shape)
-        sums = [_block_sums(each.reshape(high, wide))[:n, :m] for each in (products, products * products)]
-        centres, cell = _centres(n, m, warp, shape)
-        return cls(sums[0], sums[1], centres, cell, shape)
+        squares = _block_sums(products * products)
+        return cls(_block_sums(products)[:n, :m], squares[:n, :m], warp, shape)
+
+    @cached_property
+    def centres(self) -> Floats:
+        """The (n, m, 2) centres (y, x) of the blocks, in pixels of the picture."""
+        at = [BLOCK * (np.arange(count) + 0.5) for count in self.products.shape]
+        if not isinstance(self.warp, Warp):
+            return np.stack(np.meshgrid(at[0] * self.warp, at[1] * self.warp, indexing="ij"), axis=2)
+        across = _between(self.warp.nodes, at[0] / SPACING)
+        return _between(across.swapaxes(0, 1), at[1] / SPACING).swapaxes(0, 1)
+
+    @property
+    def cell(self) -> float:
+        """The size of a cell at the centre of the picture, in pixels."""
+        if not isinstance(self.warp, Warp):
+            return float(self.warp)
+        return math.sqrt(abs(float(np.linalg.det(self.warp.at(np.array(self.shape) / 2)[1]))))
 
     def presence(self) -> Plane:
         """Return the (rows, columns) presence of the mark, 0 to 1, on a grid over the picture."""
-        side = max(max(self.shape) / ACROSS, BLOCK * self.cell)
+        cell = self.cell
+        side = max(max(self.shape) / ACROSS, BLOCK * cell)
         grid = tuple(max(1, round(pixels / side)) for pixels in self.shape)
         usual = float(np.median(self.squares[self.squares > 0])) if self.squares.any() else 1.0
         maps = _on_grid(np.stack([self.products, self.squares, np.full_like(self.squares, QUIET * usual)]), self, grid)
         width = NARROWEST
         while True:
-            z = _window(maps, [width * self.cell * n / pixels for n, pixels in zip(grid, self.shape, strict=True)])
+            z = _window(maps, [width * cell * n / pixels for n, pixels in zip(grid, self.shape, strict=True)])
             mean = _mean_where_marked(z)
             if mean >= STANDS_OUT or width >= WIDEST:
                 return _alike(_log_odds(z, mean))
             width *= math.sqrt(2)
+
+    def stands_out(self) -> bool:
+        """Whether the mark is at nearly all blocks that show anything: then the cells lie where they should."""
+        blocks = self.squares > QUIET * np.median(self.squares)  # not those at the border of a turned picture
+        return bool(blocks.any() and self.at_blocks(self.presence())[blocks].mean() > NEARLY_ALL)
 
     def at_blocks(self, presence: Plane) -> Plane:
         """Return the (n, m) presence at the blocks: that of the nearest square, 0 outside of the picture."""
@@ -83,20 +104,23 @@ class Reading:
 
 
 def pattern(
-    plane: Plane, carriers: Carriers, values: NDArray[np.float32], shift: tuple[float, float], turn: Turn
+    raw: Complex, carriers: Carriers, values: NDArray[np.float32], shift: tuple[float, float], turn: Turn
 ) -> Plane:
-    """Return the (TILE, TILE) tile to correlate a levelled plane with.
+    """Return the (TILE, TILE) tile to correlate a levelled plane with, from the plane's (POINTS,) spectrum.
 
     ``values`` (SYMBOLS,) are the known signs, 0 where nothing is known. The plane itself says how much of each ring is
     left: a ring counts by its gain over its noise.
     """
-    raw, wave = turn(spectrum(plane)), phase(slice(None), shift)
     signs = np.ascontiguousarray(carriers.direction * values[carriers.symbol]).view(np.complex64)[:, 0]
-    known = np.bincount(RING, np.abs(signs) ** 2, RINGS)
-    gain = np.maximum(np.bincount(RING, (raw * wave * signs.conj()).real, RINGS) / np.maximum(known, 1), 0)
-    power = np.bincount(RING, np.abs(raw) ** 2, RINGS) / np.bincount(RING, minlength=RINGS)
+    waves = signs * phase(slice(None), shift).conj()
+    agreement, known, power = (
+        np.add.reduceat(each, RING_STARTS)
+        for each in ((turn(raw) * waves.conj()).real, np.abs(signs) ** 2, np.abs(raw) ** 2)
+    )
+    power /= np.diff(RING_STARTS, append=POINTS)
+    gain = np.maximum(agreement / np.maximum(known, 1), 0)
     weight = gain / np.maximum(power - gain**2, 0.05 * power + 1e-12)
-    return _turned(signs * wave.conj() * weight[RING].astype(np.float32), turn)
+    return _turned(waves * weight[RING], turn)
 
 
 def _turned(coefficients: Complex, turn: Turn) -> Plane:
@@ -106,6 +130,8 @@ def _turned(coefficients: Complex, turn: Turn) -> Plane:
     waves = np.zeros((TILE, TILE // 2 + 1), np.complex64)
     waves[FY, FX] = coefficients
     tile = irfft2(waves, overwrite_x=True)
+    if turn is TURNS[0]:
+        return np.asarray(tile, np.float32)
     # A cell at q of the mark is at R q of the plane, both counted from the same cell.
     back = turn.matrix.T.astype(int)
     y, x = np.mgrid[:TILE, :TILE]
@@ -116,17 +142,6 @@ def _block_sums(values: Plane) -> Plane:
     ones = np.ones(BLOCK, np.float32)
     rows = (values.reshape(-1, BLOCK) @ ones).reshape(-1, BLOCK, values.shape[1] // BLOCK)
     return np.asarray(ones @ rows, np.float32)
-
-
-def _centres(n: int, m: int, warp: Warp | float, shape: tuple[int, int]) -> tuple[Floats, float]:
-    """Return the (n, m, 2) centres of the blocks, and the size of a cell at the centre of the picture, in pixels."""
-    at = [BLOCK * (np.arange(count) + 0.5) for count in (n, m)]
-    if not isinstance(warp, Warp):
-        return np.stack(np.meshgrid(at[0] * warp, at[1] * warp, indexing="ij"), axis=2), float(warp)
-    across = _between(warp.nodes, at[0] / SPACING)
-    centres = _between(across.swapaxes(0, 1), at[1] / SPACING).swapaxes(0, 1)
-    _, cell = warp.at(np.array(shape) / 2)
-    return centres, math.sqrt(abs(float(np.linalg.det(cell))))
 
 
 def _between(nodes: Floats, at: Floats) -> Floats:

@@ -18,7 +18,7 @@ from markai.watermarks.carriers import Complex, carriers_for, nonce_of
 from markai.watermarks.coverage import Reading, pattern
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
 from markai.watermarks.places import Place, steps_to_try, windows
-from markai.watermarks.sync import POSITIONS, Peak, find_peaks, seen_in, soft_bits
+from markai.watermarks.sync import POSITIONS, Peak, find_peaks, levelled, soft_bits, spectrum
 from markai.watermarks.warps import Plane, Pyramid, Warp
 
 METHOD = "dwt-dct"
@@ -37,13 +37,14 @@ class Look:
         self._pixels = pixels
         self._picture = Pyramid(pixels)
         self._planes: dict[int, Plane] = {}
+        self._spectra: dict[int, Complex] = {}
         self._upright: dict[int, Place] = {}
         self._views = Views(self._picture)
 
     def upright(self, step: int) -> Place:
         """Return the picture in cells of that many pixels."""
         if step not in self._upright:
-            self._upright[step] = Place(seen_in(self.plane(step)), step)
+            self._upright[step] = Place(levelled(self.spectrum(step)), step)
         return self._upright[step]
 
     def plane(self, step: int) -> Plane:
@@ -51,6 +52,12 @@ class Look:
         if step not in self._planes:
             self._planes[step] = whiten(self._picture.at(step))
         return self._planes[step]
+
+    def spectrum(self, step: int) -> Complex:
+        """Return the (POINTS,) spectrum of that plane."""
+        if step not in self._spectra:
+            self._spectra[step] = spectrum(self.plane(step))
+        return self._spectra[step]
 
     def elsewhere(self) -> Iterator[Place]:
         """Yield what else to search, in every turn: the likeliest upright cells, and the geometries found."""
@@ -184,11 +191,15 @@ class Search:
         place, shift, turn = at.place, at.peak.shift, at.turn
         if place.warp is None:
             plane = look.plane(place.step)
-            tile = pattern(plane, self.carriers, values, shift, turn)
+            tile = pattern(look.spectrum(place.step), self.carriers, values, shift, turn)
             return Reading.of(plane, tile, place.step, look.shape), plane
-        plane, inside = look.levelled(place.warp)
+        warp, (plane, inside) = place.warp, look.levelled(place.warp)
+        tile = pattern(spectrum(plane), self.carriers, values, shift, turn)
+        reading = Reading.of(plane, tile, warp, look.shape)
+        if reading.stands_out():
+            return reading, plane
         # The net was found without the key: where the mark is weak or bent it may be cells off.
-        warp = place.warp.moved(misfit(plane, inside, pattern(plane, self.carriers, values, shift, turn)))
+        warp = warp.moved(misfit(plane, inside, tile))
         plane, _ = look.levelled(warp)
-        tile = pattern(plane, self.carriers, values, shift, turn)
+        tile = pattern(spectrum(plane), self.carriers, values, shift, turn)
         return Reading.of(plane, tile, warp, look.shape), plane
