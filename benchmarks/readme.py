@@ -8,7 +8,7 @@ import re
 import sys
 from typing import Any
 
-from common import RESULTS, ROOT, SHOWN
+from common import RESULTS, ROOT, SHOWN, TARGETS
 
 README = ROOT / "README.md"
 QUALITIES = (
@@ -29,6 +29,35 @@ def cells(summary: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {(cell["attack"], cell["method"]): cell for cell in summary["cells"]}
 
 
+def targets() -> str:
+    """Every target beside what was measured, of all pictures and of photographs and generated ones."""
+    summary = result("targets")
+    (method,), everything, natural = summary["methods"], cells(summary), cells(summary["natural"])
+    lines = [
+        "| attack | target | photographs and generated | 95 % interval | all pictures |",
+        "|---|---|---|---|---|",
+    ]
+    for spec, target in TARGETS.items():
+        exact, of_all = natural[spec, method["name"]]["exact"], everything[spec, method["name"]]["exact"]
+        flag = "" if exact["value"] >= target else " ‡"
+        lines.append(
+            f"| {spec} | {target:.2f} | {exact['value']:.3f}{flag} | {exact['low']:.3f}-{exact['high']:.3f} "
+            f"(n={exact['n']}) | {of_all['value']:.3f} |"
+        )
+    counts = (
+        f"{summary['run']['pictures']} pictures, {summary['natural']['pictures']} of them photographs and generated"
+    )
+    return "\n".join([*lines, "", f"{counts}. {qualities(method)}. ‡ below the target."]) + "\n"
+
+
+def qualities(method: dict[str, Any]) -> str:
+    measured = [(method["quality"][name], *how) for name, *how in QUALITIES if name in method["quality"]]
+    return ", ".join(
+        f"{title} {of['mean']:.{digits}f}{unit} (worst {of['least']:.{digits}f})"
+        for of, title, digits, unit in measured
+    )
+
+
 def own() -> str:
     summary = result("own")
     (method,), found = summary["methods"], cells(summary)
@@ -41,12 +70,10 @@ def own() -> str:
             f"| {spec}{flag} | {exact['value']:.3f} | {exact['low']:.3f}-{exact['high']:.3f} "
             f"(n={cell['n']}) | {detected['value']:.3f} | {cell['median_log10_p']:.0f} |"
         )
-    measured = [(method["quality"][name], *how) for name, *how in QUALITIES if name in method["quality"]]
-    quality = ", ".join(
-        f"{title} {of['mean']:.{digits}f}{unit} (worst {of['least']:.{digits}f})"
-        for of, title, digits, unit in measured
-    )
-    lines += ["", f"{summary['run']['pictures']} pictures. {quality}. † stands in for an attack with trained weights."]
+    lines += [
+        "",
+        f"{summary['run']['pictures']} pictures. {qualities(method)}. † stands in for an attack with trained weights.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -105,7 +132,13 @@ def speed() -> str:
 
 
 def filled(text: str) -> str:
-    for name, block in (("own", own()), ("peers", peers()), ("null", null()), ("speed", speed())):
+    for name, block in (
+        ("targets", targets()),
+        ("own", own()),
+        ("peers", peers()),
+        ("null", null()),
+        ("speed", speed()),
+    ):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text = re.sub(pattern, lambda found, block=block: found[1] + block + found[2], text, flags=re.DOTALL)
     return text

@@ -1,11 +1,11 @@
 """The committed tables: the default mark under the attacks that the README shows, and the peers beside it.
 
-    python benchmarks/tables.py [own] [peers] [matched] [--pictures FOLDER] [--work FOLDER] [--jobs 2]
+    python benchmarks/tables.py [targets] [own] [peers] [matched] [--pictures FOLDER] [--work FOLDER] [--jobs 2]
 
-Runs of ``markai.bench``, each taken up where it was stopped. Writes ``results/own.json``, ``peers.json`` and
-``matched.json``, from which ``readme.py`` fills the README, and ``results/agreement.md``, which holds the peers'
-figures against those measured before with a script of its own. The full reports, with pictures, stay in the work
-folder.
+Runs of ``markai.bench``, each taken up where it was stopped: the targets on all pictures in their own size, and
+comparisons at 512 pixels. Writes ``results/targets.json``, ``own.json``, ``peers.json`` and ``matched.json``, from
+which ``readme.py`` fills the README, and ``results/agreement.md``, which holds the peers' figures against those
+measured before with a script of its own. The full reports, with pictures, stay in the work folder.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import EVAL, RESULTS, ROOT, SHOWN, save
+from common import EVAL, RESULTS, ROOT, SHOWN, TARGETS, save
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from markai import attacks
@@ -28,9 +28,23 @@ SHORT_SIDE = 512  # larger pictures are shrunk to it: a phone photograph would t
 LEAST_SIDE = 512  # the targets are for pictures of at least this
 SETTINGS = Settings(short_side=SHORT_SIDE, metrics=("psnr", "ssim", "ms_ssim", "ciede2000", "ssimulacra2"))
 PEERS = ("dwt-dct", *(f"invisible-watermark/{name}" for name in ("dwtDct", "dwtDctSvd", "rivaGan")), "blind-watermark")
+NATURAL = ("ai", "classic", "kodak", "photo")  # kinds of pictures, by the beginnings of their names
 MATCHED_DB = 42.0  # mean PSNR at which they are compared once more
 MATCHED_PICTURES = 4
 PUBLISHED = json.loads((ROOT / "benchmarks" / "published.json").read_text())["rows"]
+
+
+def targets(pictures: list[Source]) -> Plan:
+    """The default mark on every picture in its own size, under what it must withstand; four positions of each crop."""
+    return Plan(
+        entries=(Entry.parse("dwt-dct"),),
+        attacks=tuple(TARGETS),
+        sources=tuple(pictures),
+        settings=replace(SETTINGS, short_side=None),
+        positions=presets.FULL_POSITIONS,
+        null_attacks=(),
+        times=False,
+    )
 
 
 def own(pictures: list[Source]) -> Plan:
@@ -66,7 +80,7 @@ def matched(pictures: list[Source]) -> Plan:
     return replace(first, entries=entries, attacks=attacks.QUICK, sources=few, times=False)
 
 
-PLANS = {"own": own, "peers": peers, "matched": matched}
+PLANS = {"targets": targets, "own": own, "peers": peers, "matched": matched}
 
 
 def run(name: str, plan: Plan, work: Path, jobs: int) -> dict[str, Any]:
@@ -77,11 +91,23 @@ def run(name: str, plan: Plan, work: Path, jobs: int) -> dict[str, Any]:
         header, rows = runner.run(
             plan, work / name / "rows.jsonl", jobs, lambda done, total: bar.update(task, completed=done, total=total)
         )
+    rows = list(rows)
     result = summary.of(header, rows, plan, f"python benchmarks/tables.py {name}")
+    if name == "targets":
+        result["natural"] = natural(header, rows, plan)
     report.write(result | {"worst": showcase.worst(plan, rows)}, work / name)
     save(name, result)
     (RESULTS / f"{name}.md").write_text(report.markdown(result))
     return result
+
+
+def natural(header: Mapping[str, Any], rows: list[Any], plan: Plan) -> dict[str, Any]:
+    """Return quality and cells of the photographs and generated pictures alone, which the targets are for."""
+    sources = tuple(source for source in plan.sources if source.group.startswith(NATURAL))
+    names = {source.name for source in sources}
+    of_them = [row for row in rows if row.get("picture") in names]
+    found = summary.of(header, of_them, replace(plan, sources=sources))
+    return {"pictures": len(sources), "methods": found["methods"], "cells": found["cells"]}
 
 
 def agreement(result: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
 import markai
-from markai import Key, KeyRing, detect, embed
+from markai import Key, KeyRing, detect, embed, watermarks
 from markai.errors import CapacityError, ImageError, KeyFileError, MarkaiError, MethodError, PayloadError
 from markai.image import file_format
 
@@ -353,6 +353,39 @@ def test_what_is_not_a_rate(marked, key, fpr):
 def test_what_is_not_a_strength(crop, key, strength):
     with pytest.raises(MethodError, match="out of range - choose"):
         embed(crop, key, strength=strength)
+
+
+@pytest.mark.parametrize("threads", [0, 2, 7])
+def test_threads_change_nothing(crop, key, threads):
+    marked = embed(crop, key, b"shared", threads=threads)
+    np.testing.assert_array_equal(marked, embed(crop, key, b"shared"))
+    assert detect(marked, key, threads=threads) == detect(marked, key)
+
+
+@pytest.mark.parametrize("threads", [-1, 1.5, None, "2", True])
+def test_what_is_not_a_number_of_threads(crop, key, threads):
+    for call in (lambda: embed(crop, key, threads=threads), lambda: detect(crop, key, threads=threads)):
+        with pytest.raises(MethodError, match="0 for one per core"):
+            call()
+
+
+def test_a_method_that_knows_no_threads_works_alone(crop, key, monkeypatch):
+    mark = watermarks.load("dwt-dct")
+
+    class Alone:
+        name = mark.name
+
+        def embed(self, pixels, key, payload, strength=1.0, alpha=None):
+            return mark.embed(pixels, key, payload, strength, alpha)
+
+        def look(self, pixels):
+            return mark.look(pixels)
+
+        def find(self, look, key, fpr=1e-6):
+            return mark.find(look, key, fpr)
+
+    monkeypatch.setattr(watermarks, "load", lambda _: Alone())
+    assert detect(embed(crop, key, b"alone", threads=2), key, threads=2).payload == b"alone"
 
 
 def test_a_method_that_does_not_exist(crop, key):

@@ -1,7 +1,6 @@
 """Every accepted kind of picture becomes canonical pixels and comes back as it was."""
 
 import io
-import itertools
 import struct
 import subprocess
 import sys
@@ -102,10 +101,10 @@ def test_array_identity_is_exact_and_never_aliases(array, data):
     assert picture.alpha is None or picture.alpha.dtype == picture.pixels.dtype
     assert (result.shape, result.dtype) == (array.shape, array.dtype)
     np.testing.assert_array_equal(result, array)
-    for one, other in itertools.combinations([array, picture.pixels, result], 2):
-        assert not np.shares_memory(one, other)
+    assert not np.shares_memory(result, array)
     result[...] = 0
-    picture.pixels[...] = 0
+    if picture.pixels.flags.writeable:  # never where it is the input's own memory
+        picture.pixels[...] = 0
     np.testing.assert_array_equal(array, before)
 
 
@@ -199,7 +198,6 @@ def test_tensor_identity_is_exact(torch, shape, dtype):
     assert (result.shape, result.dtype, result.device) == (tensor.shape, tensor.dtype, tensor.device)
     assert torch.equal(result, tensor)
     result.zero_()
-    picture.pixels[...] = 0
     assert torch.equal(tensor, before)
 
 
@@ -955,9 +953,15 @@ def test_bombs_are_refused_by_their_header():
         open_picture(bomb(100_000, 100_000))
 
 
-def test_large_files_open_although_pillow_alone_would_refuse(monkeypatch):
+@pytest.mark.parametrize("name", list(image_files.FORMATS))
+def test_large_files_open_although_pillow_alone_would_refuse(name, monkeypatch):
+    data = encode(pil("RGB"), name)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert open_picture(encode(pil("RGB"), "PNG")).pixels.shape == (40, 56, 3)
+    if name == "WEBP":
+        with pytest.raises(ImageError, match=r"exceeds limit of 200 pixels.* - convert it to PNG"):
+            open_picture(data)
+    else:
+        assert open_picture(data).pixels.shape == (40, 56, 3)
 
 
 def test_files_may_have_no_more_than_max_bytes(monkeypatch, tmp_path):

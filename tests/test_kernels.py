@@ -90,7 +90,7 @@ def test_cell_means_equal_the_reference(case):
     means = native.cell_means(pixels, step)
     close(means, reference.cell_means(pixels, step), 2e-6, 1e-6)
     both, spread = native.cell_means_and_spread(pixels, step)
-    np.testing.assert_array_equal(both, means)
+    np.testing.assert_allclose(both, means, rtol=1e-6 if pixels.dtype == np.float32 else 0)
     # A variance is a small difference of large squares, summed over ``step`` rows in float32.
     expected = reference.cell_means_and_spread(pixels, step)[1]
     np.testing.assert_allclose(spread, expected, rtol=1e-4, atol=255**2 * np.finfo(np.float32).eps * max(4, step))
@@ -106,8 +106,9 @@ def test_add_cells_equals_the_reference(case, kind, seed, loudness):
     shape = pixels.shape[0] // step, pixels.shape[1] // step
     cells = ((a_plane(kind, shape, seed) / 127.5 - 1) * loudness).astype(np.float32)
     cells_before = cells.copy()
-    result = native.add_cells(pixels, cells, step)
-    expected = reference.add_cells(pixels, cells, step)
+    result, means = native.add_cells(pixels, cells, step)
+    expected, _ = reference.add_cells(pixels, cells, step)
+    np.testing.assert_array_equal(means, native.cell_means(result, step))
     assert result.dtype == pixels.dtype
     assert result.shape == pixels.shape
     # The kernel sums in float32, the oracle in float64: so close may the two be to each other, or to a tie of rounding.
@@ -133,7 +134,7 @@ def test_adding_nothing_changes_nothing(dtype, channels):
     for step in (1, 2, 3, 7):
         pixels = samples("noise", (29, 31, channels), dtype, step)
         cells = np.zeros((29 // step, 31 // step), np.float32)
-        np.testing.assert_array_equal(native.add_cells(pixels, cells, step), pixels)
+        np.testing.assert_array_equal(native.add_cells(pixels, cells, step)[0], pixels)
 
 
 def test_a_channel_alone_is_the_picture_in_gray():
@@ -141,6 +142,20 @@ def test_a_channel_alone_is_the_picture_in_gray():
     np.testing.assert_allclose(
         native.cell_means(np.repeat(gray, 3, axis=2), 2), native.cell_means(gray, 2), rtol=0, atol=1e-4
     )
+
+
+@settings(deadline=None)
+@given(pixel_cases(), seeds, st.integers(2, 9))
+def test_threads_change_nothing(case, seed, threads):
+    pixels, step = case
+    cells = a_plane("noise", (pixels.shape[0] // step, pixels.shape[1] // step), seed)
+    for kernel, arguments in (
+        (native.cell_means_and_spread, (pixels, step)),
+        (native.add_cells, (pixels, cells - np.float32(127.5), step)),
+    ):
+        for shared, alone in zip(kernel(*arguments, threads=threads), kernel(*arguments), strict=True):
+            np.testing.assert_array_equal(shared, alone)
+    np.testing.assert_array_equal(native.cell_means(pixels, step, threads), native.cell_means(pixels, step))
 
 
 # Spectra
@@ -208,6 +223,42 @@ def test_sum_samples_equals_the_reference(shape, count, seed):
     np.testing.assert_allclose(sums, reference.sum_samples(maps, points), rtol=1e-4, atol=1e-3)
 
 
+def some_waves(tiles, waves, groups, seed):
+    rng = np.random.default_rng(seed)
+    amplitudes = rng.standard_normal((tiles, waves, 2)).astype(np.float32)
+    frequencies = np.stack([rng.integers(-63, 64, waves), rng.integers(0, 64, waves)], axis=1).astype(np.int32)
+    return amplitudes, frequencies, rng.integers(0, groups, waves).astype(np.int32)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 3), st.integers(1, 80), st.integers(1, 9), st.integers(1, 4), seeds)
+def test_strongest_shifts_equal_the_reference(tiles, number, groups, count, seed):
+    waves = some_waves(tiles, number, groups, seed)
+    shifts, sums = native.strongest_shifts(*waves, groups, count)
+    expected_shifts, expected_sums = reference.strongest_shifts(*waves, groups, count)
+    assert shifts.shape == (tiles, count, 2)
+    assert sums.shape == (tiles, count, groups)
+    np.testing.assert_allclose(np.abs(sums).sum(2), np.abs(expected_sums).sum(2), rtol=1e-5, atol=1e-4)
+    # Of equal places either may be first: one wave is as high on a whole line.
+    clear = np.abs(expected_sums).min(axis=2) > 1e-3 if number > 20 else np.zeros((tiles, count), bool)
+    np.testing.assert_allclose(sums[clear], expected_sums[clear], rtol=0, atol=1e-3)
+    np.testing.assert_array_equal(shifts[clear], expected_shifts[clear])
+
+
+@pytest.mark.parametrize(("y", "x"), [(0, 0), (5, 127), (63.75, 64.25), (127, 32), (32, 0.5), (96, 96), (31, 65)])
+def test_strongest_shifts_find_what_was_put_there(y, x):
+    """Waves that meet at one place, every other group upside down, in noise; at the edges of bands."""
+    noise, frequencies, group = some_waves(2, 200, 4, 7)
+    signs = np.array([1, -1, 1, -1])
+    meet = signs[group] * np.exp(-2j * np.pi / 128 * (frequencies @ [y, x]))
+    amplitudes = np.stack([meet.real, meet.imag], axis=1) + noise / 2
+    shifts, sums = native.strongest_shifts(amplitudes.astype(np.float32), frequencies, group, 4, 2)
+    np.testing.assert_array_equal(shifts[:, 0] % 128, [[y, x]] * 2)
+    np.testing.assert_array_equal(np.sign(sums[:, 0]), [signs] * 2)
+    apart = np.abs((shifts[:, 0] - shifts[:, 1] + 64) % 128 - 64).max(axis=1)
+    assert (apart >= 2).all()  # three whole shifts, each refined by at most one
+
+
 def test_warp_reads_what_lies_there():
     """A linear plane is read exactly, wherever it is sampled: cells of 1.5 pixels, from row 2 and column 3 on."""
     y, x = np.mgrid[:20, :30] + 0.5
@@ -216,6 +267,38 @@ def test_warp_reads_what_lies_there():
     rows, columns = 2 + 1.5 * (np.arange(8) + 0.5), 3 + 1.5 * (np.arange(12) + 0.5)
     np.testing.assert_allclose(cells, 3 * rows[:, None] + 5 * columns, rtol=1e-6)
     assert inside.all()
+
+
+@settings(deadline=None)
+@given(planes, kinds, seeds, st.sampled_from([0.0, 0.3, 2.0]))
+def test_what_the_embedder_asks_of_planes_equals_the_reference(plane, kind, seed, scale):
+    np.testing.assert_array_equal(native.least_neighbour(plane), reference.least_neighbour(plane))
+    np.testing.assert_allclose(native.neighbour_products(plane), reference.neighbour_products(plane), rtol=1e-5)
+    change = a_plane(kind, plane.shape, seed) - np.float32(127.5)
+    limit = a_plane("noise", plane.shape, seed) / np.float32(10)
+    fitted = native.fit_change(change, scale, plane, limit)
+    np.testing.assert_array_equal(fitted, reference.fit_change(change, scale, plane, limit))
+    assert (np.abs(fitted) <= limit).all()
+    assert (plane + fitted >= 0).all()
+    assert (plane + fitted <= 255).all()
+
+
+@settings(deadline=None)
+@given(st.tuples(st.integers(0, 5), st.integers(1, 60), st.integers(1, 20)), seeds)
+def test_symbols_equal_the_reference_and_are_adjoint(shape, seed):
+    (tiles, points, symbols), rng = shape, np.random.default_rng(seed)
+    turn = np.exp(2j * np.pi * rng.random(points)).astype(np.complex64)
+    symbol, direction = rng.integers(0, symbols, (points, 2)), rng.standard_normal((points, 2)).astype(np.float32)
+    amplitudes = rng.standard_normal((tiles, symbols)).astype(np.float32)
+    parts = rng.standard_normal((2, tiles, points)).astype(np.float32)
+    coefficients = parts[0] + 1j * parts[1]
+    gathered = native.gather_symbols(coefficients, turn, symbol, direction, symbols)
+    expected = reference.gather_symbols(coefficients, turn, symbol, direction, symbols)
+    np.testing.assert_allclose(gathered, expected, atol=1e-4)
+    scattered = native.scatter_symbols(amplitudes, turn.conj(), symbol, direction)
+    expected = reference.scatter_symbols(amplitudes, turn.conj(), symbol, direction)
+    np.testing.assert_allclose(scattered, expected, atol=1e-5)
+    assert np.vdot(gathered, amplitudes) == pytest.approx(np.vdot(scattered, coefficients).real, abs=1e-2)
 
 
 def test_pull_is_the_gradient_it_says_it_is():
@@ -241,7 +324,9 @@ def test_pull_is_the_gradient_it_says_it_is():
 
 CELLS = np.zeros((10, 10), np.float32)
 NODES = np.zeros((2, 2, 2), np.float32)
+TURN, SYMBOL, DIRECTION = np.ones(3, np.complex64), np.ones((3, 2), np.int64), np.ones((3, 2), np.float32)
 PIXELS = np.zeros((20, 20, 3), np.uint8)
+WAVES = some_waves(1, 10, 2, 0)
 REFUSED = {
     "two channels": lambda: native.cell_means(np.zeros((20, 20, 2), np.uint8), 2),
     "four channels": lambda: native.add_cells(np.zeros((20, 20, 4), np.uint8), CELLS, 2),
@@ -264,6 +349,7 @@ REFUSED = {
     "Fortran order": lambda: native.add_cells(np.asfortranarray(PIXELS), CELLS, 2),
     "a list": lambda: native.cell_means(PIXELS.tolist(), 2),
     "None": lambda: native.cell_means(None, 2),
+    "threads -1": lambda: native.cell_means(PIXELS, 2, threads=-1),
     "cells too few": lambda: native.add_cells(PIXELS, CELLS[:9], 2),
     "cells too many": lambda: native.add_cells(PIXELS, np.zeros((11, 10), np.float32), 2),
     "cells of float64": lambda: native.add_cells(PIXELS, CELLS.astype(np.float64), 2),
@@ -284,10 +370,26 @@ REFUSED = {
     "smooth 0 x 0": lambda: native.smooth(np.zeros((0, 0), np.float32), 1),
     "smooth -1 times": lambda: native.smooth(CELLS, -1),
     "smooth strided": lambda: native.smooth(CELLS[:, ::2], 1),
+    "a limit of another shape": lambda: native.fit_change(CELLS, 1.0, CELLS, CELLS[:9]),
+    "a symbol too large": lambda: native.gather_symbols(TURN[None], TURN, SYMBOL, DIRECTION, 1),
+    "a symbol that is negative": lambda: native.scatter_symbols(CELLS, TURN, -SYMBOL, DIRECTION),
+    "coefficients of other points": lambda: native.gather_symbols(TURN[None, :2].copy(), TURN, SYMBOL, DIRECTION, 2),
+    "directions of other points": lambda: native.scatter_symbols(CELLS, TURN, SYMBOL, DIRECTION[:2]),
     "warp of one row": lambda: native.warp(CELLS[:1], NODES, 4, 0.0),
     "warp by one node": lambda: native.warp(CELLS, NODES[:, :1].copy(), 4, 0.0),
     "warp by three coordinates": lambda: native.warp(CELLS, np.zeros((2, 2, 3), np.float32), 4, 0.0),
     "warp with spacing 0": lambda: native.warp(CELLS, NODES, 0, 0.0),
+    "waves without frequencies": lambda: native.strongest_shifts(*WAVES[:1], WAVES[1][:9], WAVES[2], 2, 1),
+    "waves without groups": lambda: native.strongest_shifts(*WAVES[:2], WAVES[2][:9], 2, 1),
+    "a wave too short": lambda: native.strongest_shifts(WAVES[0], WAVES[1] + np.int32(64), WAVES[2], 2, 1),
+    "a wave backwards": lambda: native.strongest_shifts(WAVES[0], WAVES[1] - np.int32(64), WAVES[2], 2, 1),
+    "a wave of INT_MIN": lambda: native.strongest_shifts(WAVES[0], WAVES[1] * 0 + np.int32(-(2**31)), WAVES[2], 2, 1),
+    "a group too many": lambda: native.strongest_shifts(*WAVES, 1, 1),
+    "a negative group": lambda: native.strongest_shifts(*WAVES[:2], -WAVES[2] - 1, 2, 1),
+    "no groups": lambda: native.strongest_shifts(*WAVES, 0, 1),
+    "65 groups": lambda: native.strongest_shifts(*WAVES, 65, 1),
+    "no peaks": lambda: native.strongest_shifts(*WAVES, 2, 0),
+    "complex waves": lambda: native.strongest_shifts(WAVES[0].view(np.complex64), *WAVES[1:], 2, 1),
     "sum_samples of a plane": lambda: native.sum_samples(CELLS, np.zeros((1, 1, 1, 2), np.float32)),
     "sum_samples of other maps": lambda: native.sum_samples(CELLS[None], np.zeros((1, 2, 1, 2), np.float32)),
     "sum_samples of one row": lambda: native.sum_samples(CELLS[None, :1], np.zeros((1, 1, 1, 2), np.float32)),
@@ -313,7 +415,7 @@ def test_read_only_input_is_fine():
     pixels = samples("noise", (80, 80, 3), np.uint8, 1)
     pixels.flags.writeable = False
     assert native.whiten(plane).flags.writeable
-    assert native.add_cells(pixels, plane, 2).flags.writeable
+    assert native.add_cells(pixels, plane, 2)[0].flags.writeable
 
 
 def test_results_do_not_depend_on_where_the_input_lies():
@@ -330,12 +432,19 @@ def test_results_do_not_depend_on_where_the_input_lies():
 
 LARGE = np.zeros((1600, 1600), np.float32)
 WIDE = np.zeros((3200, 3200, 1), np.uint8)
+MANY = np.zeros((2000, 3), np.complex64)
 RELEASED = {
     "whiten": lambda: native.whiten(LARGE),
     "pull": lambda: native.pull(LARGE, LARGE, 25.0),
     "smooth": lambda: native.smooth(LARGE, 8),
+    "least_neighbour": lambda: native.least_neighbour(LARGE),
+    "neighbour_products": lambda: native.neighbour_products(LARGE),
+    "fit_change": lambda: native.fit_change(LARGE, 1.0, LARGE, LARGE),
+    "gather_symbols": lambda: native.gather_symbols(MANY, TURN, SYMBOL, DIRECTION, 1600),
+    "scatter_symbols": lambda: native.scatter_symbols(LARGE, TURN, SYMBOL, DIRECTION),
     "warp": lambda: native.warp(LARGE, 1600 * np.mgrid[:2, :2].astype(np.float32).transpose(1, 2, 0).copy(), 1000, 0.0),
     "sum_samples": lambda: native.sum_samples(LARGE[None], np.ones((1000, 1, 1000, 2), np.float32)),
+    "strongest_shifts": lambda: native.strongest_shifts(*some_waves(20, 200, 8, 0), 8, 1),
     "cell_means": lambda: native.cell_means(WIDE, 2),
     "cell_means_and_spread": lambda: native.cell_means_and_spread(WIDE, 2),
     "add_cells": lambda: native.add_cells(WIDE, LARGE, 2),
@@ -365,7 +474,7 @@ def counter():
 
 @pytest.mark.parametrize("kernel", RELEASED.values(), ids=RELEASED)
 def test_other_threads_run_meanwhile(kernel, counter):
-    for _ in range(200):  # one call may be over before the other thread wakes; without a release none ever wakes it
+    for _ in range(20_000):  # one call may be over before the other thread wakes; without a release none ever wakes it
         before = counter()
         kernel()
         if counter() > before:

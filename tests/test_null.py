@@ -17,8 +17,9 @@ from markai._kernels import cell_means
 from markai.image import open_picture
 from markai.stats import log10_rademacher_tail
 from markai.watermarks import load
-from markai.watermarks.carriers import carriers_for
-from markai.watermarks.sync import POSITIONS, find_peaks, observe
+from markai.watermarks.carriers import carriers_for, nonce_of
+from markai.watermarks.geometry import TURNS
+from markai.watermarks.sync import POSITIONS, find_peaks, observe, peak_at, search
 
 FPR = 1e-6
 KEYS_PER_PICTURE = 10
@@ -153,6 +154,19 @@ def test_the_search_sees_the_statistic_at_its_places(unmarked):
         best = find_peaks(seen, carriers, 1)[0]
         assert abs(pilots_at_rest(seen, carriers)) <= best.score
         np.testing.assert_allclose(np.abs(best.agreement).sum(), best.score, rtol=1e-4)
+        near = np.arange(-2, 3) / 2
+        around = [(round(2 * best.shift[0]) / 2 + y, round(2 * best.shift[1]) / 2 + x) for y in near for x in near]
+        there = [peak_at(seen, carriers, shift, nonce_of(best.signs)).score for shift in around]
+        assert min(abs(score - best.score) for score in there) < 1e-4
         np.testing.assert_array_equal(np.sign(best.agreement), best.signs)
         assert best.score < 9.0  # sqrt(2 ln POSITIONS) = 5.5 for independent places
     assert POSITIONS == 128 * 128 * 256
+
+
+def test_many_tiles_are_searched_as_one_is(unmarked):
+    seen, carriers = observe(cell_means(unmarked["crop 0,0"], 2)), carriers_for(keys(1, "many")[0])
+    tiles = [turn(seen) for turn in TURNS]
+    for tile, peaks in zip(tiles, search(np.stack(tiles), carriers, 3), strict=True):
+        for peak, alone in zip(peaks, find_peaks(tile, carriers, 3), strict=True):
+            assert (peak.score, peak.shift) == (alone.score, alone.shift)
+            np.testing.assert_array_equal(peak.agreement, alone.agreement)

@@ -1,6 +1,6 @@
 """Every accepted kind of picture, to one canonical form and back.
 
-The only module (with ``image_files``) that knows PIL, BGR, CHW, alpha, EXIF rotation and files. Everything
+The only module (with its ``image_*`` ones) that knows PIL, BGR, CHW, alpha, EXIF rotation and files. Everything
 else in markai sees ``Picture.pixels``: RGB or gray, channels last, upright.
 """
 
@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from markai.errors import ImageError
+from markai.image_arrays import Array, canonical, in_unit_range, strips, to_array, to_pil
 from markai.image_files import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -27,20 +27,9 @@ from markai.image_files import (
     read_file,
 )
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "Picture", "file_format", "open_picture", "split_batch"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "Picture", "edit", "file_format", "open_picture", "split_batch"]
 
-FLOAT_TOLERANCE = 1e-3  # resampling overshoots by about this much; such values are clipped to [0, 1]
-ARRAY_MODES = {
-    "L",
-    "LA",
-    "RGB",
-    "RGBA",
-    "F",
-    "I;16",
-    "I;16L",
-    "I;16B",
-    "I;16N",
-}  # the same as an array, bit for bit
+ARRAY_MODES = {"L", "LA", "RGB", "RGBA", "F", "I;16", "I;16L", "I;16B", "I;16N"}  # the same as an array, bit for bit
 CONVERTED_MODES = {"YCbCr": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
 MODES = "L, LA, RGB, RGBA, P, I;16, I, F, CMYK, YCbCr, HSV, LAB, RGBX, La and RGBa"
 
@@ -56,16 +45,14 @@ UPRIGHT = {
 }
 INVERSE = {6: 8, 8: 6}  # every other orientation undoes itself
 
-Array = NDArray[Any]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """One picture in canonical form, and the way back to what it came from.
 
-    ``pixels`` is (H, W, 3) RGB or (H, W, 1) gray; uint8, uint16 or float32 in [0, 1]; C-contiguous, upright,
-    and a copy that never shares memory with the input. ``alpha`` is (H, W) of the same dtype, or None.
-    ``lossy`` says that ``rebuild`` goes through a lossy codec, a palette or a colour conversion, so that the
+    ``pixels`` is (H, W, 3) RGB or (H, W, 1) gray; uint8, uint16 or float32 in [0, 1]; C-contiguous, upright. Where
+    the input is that already, it is the input's own memory, and read-only. ``alpha`` is (H, W) of the same dtype, or
+    None. ``lossy`` says that ``rebuild`` goes through a lossy codec, a palette or a colour conversion, so that the
     mark must be checked again.
     """
 
@@ -82,10 +69,14 @@ class Picture:
         Raises:
             ImageError: if the shape or the dtype is another one, or the picture cannot be written back.
         """
+        self.check(pixels)
+        return self._rebuild(pixels)
+
+    def check(self, pixels: Array) -> None:
+        """Raise ImageError where ``pixels`` are not of the shape and dtype of ``self.pixels``."""
         if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
             expected, given = f"{self.pixels.dtype} {self.pixels.shape}", f"{pixels.dtype} {pixels.shape}"
             raise ImageError(f"the pixels are {given}, the picture is {expected} - pass the same shape and dtype")
-        return self._rebuild(pixels)
 
 
 def open_picture(image: Any, *, read_only: bool = False) -> Picture:
@@ -108,6 +99,27 @@ def open_picture(image: Any, *, read_only: bool = False) -> Picture:
     """
     picture = _open_any(image, read_only)
     return replace(picture, _rebuild=_refuse) if read_only else picture
+
+
+def edit(image: Any, change: Callable[[Array, Array | None], Array]) -> tuple[Any, bool]:
+    """Return the picture with the pixels that ``change(pixels, alpha)`` makes of its own, and whether that was lossy.
+
+    What :func:`open_picture` and :meth:`Picture.rebuild` do, but the old pixels are let go before the new ones are
+    encoded: of a file of 16k x 16k that is 800 MB.
+
+    >>> edit(np.zeros((2, 3), np.uint8), lambda pixels, alpha: pixels + np.uint8(7))
+    (array([[7, 7, 7],
+           [7, 7, 7]], dtype=uint8), False)
+
+    Raises:
+        ImageError: as both of them.
+    """
+    picture = open_picture(image)
+    changed = change(picture.pixels, picture.alpha)
+    picture.check(changed)
+    rebuild, lossy = picture._rebuild, picture.lossy
+    del picture
+    return rebuild(changed), lossy
 
 
 def _open_any(image: Any, read_only: bool) -> Picture:
@@ -164,48 +176,37 @@ def _open_array(array: Array) -> Picture:
         )
     if array.size == 0:
         raise ImageError(f"an array of shape {array.shape} holds no pixels - pass at least one")
-    return _from_channels(np.array(array, order="C", subok=False))
+    source = np.ascontiguousarray(array).view(np.ndarray)
+    source.flags.writeable = False  # it may be the caller's own memory
+    inner = _from_channels(source)
+    back = inner._rebuild
+
+    def rebuild(pixels: Array) -> Array:
+        marked: Array = back(pixels)
+        return marked.copy() if np.may_share_memory(marked, source) else marked
+
+    return replace(inner, _rebuild=rebuild)
 
 
 def _from_channels(source: Array) -> Picture:
-    """Open an array that nobody else holds, HxW or HxWxC; the last of 2 or 4 channels is alpha."""
+    """Open a C-contiguous array HxW or HxWxC; the last of 2 or 4 channels is alpha."""
     height, width = source.shape[:2]
-    canonical = np.ascontiguousarray(_canonical(source).reshape(height, width, -1))
-    has_alpha = canonical.shape[2] in (2, 4)
-    colors = np.ascontiguousarray(canonical[..., :-1]) if has_alpha else canonical
-    alpha = canonical[..., -1].copy() if has_alpha else None
+    colors, alpha = canonical(source).reshape(height, width, -1), None
+    if colors.shape[2] in (2, 4):
+        colors, alpha = np.ascontiguousarray(colors[..., :-1]), colors[..., -1].copy()
     shape, dtype = source.shape, source.dtype
     # float32 cannot hold every float64: where nothing was changed, the input's own value comes back.
-    finer = dtype.kind == "f" and dtype.itemsize > 4
-    exact = np.clip(source, 0, 1).reshape(canonical.shape) if finer else None
+    finer = source if dtype.kind == "f" and dtype.itemsize > 4 else None
 
     def rebuild(pixels: Array) -> Array:
-        marked = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
+        marked = (pixels if alpha is None else np.dstack([pixels, alpha])).reshape(shape)
         if dtype.kind == "f":
-            marked = np.clip(marked, 0, 1)
-        if exact is not None:
-            marked = np.where(marked == canonical, exact, marked)
-        return marked.astype(dtype).reshape(shape)  # astype copies: the result never aliases ``pixels``
+            marked = in_unit_range(marked)
+        if finer is not None:
+            marked = np.where(marked == canonical(finer), in_unit_range(finer), marked)
+        return marked.astype(dtype, copy=False)
 
     return Picture(colors, alpha, False, rebuild)
-
-
-def _canonical(source: Array) -> Array:
-    """Return uint8, native uint16, or float32 in [0, 1]."""
-    dtype = source.dtype
-    if dtype.kind == "u" and dtype.itemsize <= 2:
-        return source.astype(dtype.newbyteorder("="), copy=False)
-    if dtype.kind != "f":
-        raise ImageError(f"{dtype} pixels are not accepted - convert to uint8, uint16, or float in [0, 1]")
-    low, high = float(source.min()), float(source.max())
-    if not np.isfinite([low, high]).all():
-        raise ImageError("the float pixels hold NaN or infinity - clean them first, see np.nan_to_num")
-    if low < -FLOAT_TOLERANCE or high > 1 + FLOAT_TOLERANCE:
-        raise ImageError(
-            f"float pixels must lie in [0, 1], these run from {low:g} to {high:g} - scale them first, "
-            "for example by x / 255 or (x + 1) / 2"
-        )
-    return np.clip(source.astype(np.float32), 0, 1)
 
 
 def _is_tensor(image: Any) -> bool:
@@ -225,13 +226,14 @@ def _open_tensor(tensor: Any) -> Picture:
             values = values.float()  # NumPy has no bfloat16 and no float8; float32 holds both exactly
         planes = values.numpy()
     inner = _open_array(planes if planes.ndim == 2 else np.moveaxis(planes, 0, -1))
+    back = inner._rebuild
 
     def rebuild(pixels: Array) -> Any:
-        marked = inner.rebuild(pixels)
+        marked = back(pixels)
         planes = marked if marked.ndim == 2 else np.ascontiguousarray(np.moveaxis(marked, -1, 0))
         return torch.from_numpy(planes).to(device=device, dtype=dtype)
 
-    return Picture(inner.pixels, inner.alpha, False, rebuild)
+    return replace(inner, _rebuild=rebuild)
 
 
 def _open_pil(image: Image.Image, read_only: bool) -> Picture:
@@ -245,17 +247,18 @@ def _open_pil(image: Image.Image, read_only: bool) -> Picture:
     orientation = orientation_of(image)
     info = dict(image.info)
     inner = _with_color_key(_open_raster(image, read_only), info.get("transparency"))
+    back = inner._rebuild
     if image.mode == "P":
         info.pop("transparency", None)  # the new palette brings its own
 
     def rebuild(pixels: Array) -> Image.Image:
-        marked: Image.Image = inner.rebuild(pixels)
+        marked: Image.Image = back(pixels)
         marked.info = {**info, **marked.info}
         if orientation_of(marked) != orientation:  # set through getexif(), which leaves ``info`` as it was
             marked.getexif()[ExifTags.Base.Orientation] = orientation
         return marked
 
-    return _upright(Picture(inner.pixels, inner.alpha, inner.lossy, rebuild), orientation)
+    return _upright(replace(inner, _rebuild=rebuild), orientation)
 
 
 def _frames(image: Image.Image) -> int:
@@ -276,11 +279,11 @@ def _open_file(data: bytes, read_only: bool) -> Picture:
     else:
         stored = _from_channels(file.raster)
     stored = _with_color_key(stored, file.color_key)
-    write = file.write  # and not the file itself, which would keep a second copy of the pixels
+    back, write = stored._rebuild, file.write  # and neither of the two, whose pixels would stay while those are written
 
     def rebuild(pixels: Array) -> bytes:
         with codec("the picture cannot be written into a file like its own", "convert it to PNG first"):
-            return write(stored.rebuild(pixels))
+            return write(back(pixels))
 
     lossy = stored.lossy or file.lossy
     return _upright(Picture(stored.pixels, stored.alpha, lossy, rebuild), file.orientation)
@@ -299,8 +302,9 @@ def _open_raster(image: Image.Image, read_only: bool) -> Picture:
     """Open a loaded PIL image as it is stored, without its ``info`` and orientation."""
     mode = image.mode
     if mode in ARRAY_MODES:
-        inner = _from_channels(np.array(image))
-        return Picture(inner.pixels, inner.alpha, False, lambda pixels: _to_pil(inner.rebuild(pixels), mode))
+        inner = _from_channels(to_array(image))
+        back = inner._rebuild
+        return replace(inner, _rebuild=lambda pixels: to_pil(back(pixels), mode))
     if mode in CONVERTED_MODES:
         return _open_converted(image, CONVERTED_MODES[mode])
     if mode == "1":
@@ -311,12 +315,6 @@ def _open_raster(image: Image.Image, read_only: bool) -> Picture:
     if mode not in special:
         raise ImageError(f"PIL mode {mode} is not accepted - convert it to one of {MODES}")
     return special[mode](image)
-
-
-def _to_pil(array: Array, mode: str) -> Image.Image:
-    height, width = array.shape[:2]
-    image: Image.Image = Image.frombytes(mode, (width, height), array.tobytes())
-    return image
 
 
 def _open_converted(image: Image.Image, via: str) -> Picture:
@@ -370,17 +368,23 @@ def _quantise(rgb: Array, alpha: Array | None) -> Image.Image:
 
 def _open_cmyk(image: Image.Image) -> Picture:
     """Open ink as light, R = (255 - C)(255 - K) / 255; K stays, and where it is full so does all."""
-    planes = np.array(image)
-    paper, light = 255 - planes[..., :3].astype(np.uint16), 255 - planes[..., 3:].astype(np.uint16)
-    old = ((paper * light + 127) // 255).astype(np.uint8)
+    planes = to_array(image)
+
+    def paper(rows: slice) -> Array:
+        return 255 - planes[rows, :, 3:].astype(np.uint16)
+
+    def seen(rows: slice) -> Array:
+        return (((255 - planes[rows, :, :3].astype(np.uint16)) * paper(rows) + 127) // 255).astype(np.uint8)
 
     def rebuild(pixels: Array) -> Image.Image:
-        change = (pixels.astype(np.float32) - old) * 255 / np.maximum(light, 1)
-        cmy = np.clip(planes[..., :3] - np.rint(change), 0, 255).astype(np.uint8)
-        marked = np.where(light > 0, cmy, planes[..., :3])
-        return _to_pil(np.concatenate([marked, planes[..., 3:]], axis=2), "CMYK")
+        marked = planes.copy()
+        for rows in strips(planes):
+            change = (pixels[rows].astype(np.float32) - seen(rows)) * 255 / np.maximum(paper(rows), 1)
+            ink = planes[rows, :, :3]
+            marked[rows, :, :3] = np.where(paper(rows) > 0, np.clip(ink - np.rint(change), 0, 255), ink)
+        return to_pil(marked, "CMYK")
 
-    return Picture(old.copy(), None, False, rebuild)
+    return Picture(np.concatenate([seen(rows) for rows in strips(planes)]), None, False, rebuild)
 
 
 def _open_int32(image: Image.Image) -> Picture:
@@ -407,7 +411,7 @@ def _open_rgbx(image: Image.Image) -> Picture:
     planes = np.array(image)
 
     def rebuild(pixels: Array) -> Image.Image:
-        return _to_pil(np.concatenate([pixels, planes[..., 3:]], axis=2), "RGBX")
+        return to_pil(np.concatenate([pixels, planes[..., 3:]], axis=2), "RGBX")
 
     return Picture(np.ascontiguousarray(planes[..., :3]), None, False, rebuild)
 
@@ -425,14 +429,15 @@ def _with_color_key(stored: Picture, key: Any) -> Picture:
         return stored
     clear = (stored.pixels == color).all(axis=2)
     top = np.iinfo(stored.pixels.dtype).max
+    back = stored._rebuild
 
     def rebuild(pixels: Array) -> Any:
-        marked = np.where(clear[..., None], stored.pixels, pixels)
+        marked = np.where(clear[..., None], color.astype(pixels.dtype), pixels)
         marked[(marked == color).all(axis=2) & ~clear] ^= 1
-        return stored.rebuild(marked)
+        return back(marked)
 
     alpha = np.where(clear, 0, top).astype(stored.pixels.dtype)
-    return Picture(stored.pixels, alpha, stored.lossy, rebuild)
+    return replace(stored, alpha=alpha, _rebuild=rebuild)
 
 
 def _upright(stored: Picture, orientation: int) -> Picture:
@@ -442,7 +447,8 @@ def _upright(stored: Picture, orientation: int) -> Picture:
     back = INVERSE.get(orientation, orientation)
     alpha = None if stored.alpha is None else _turn(stored.alpha, orientation)
     pixels = _turn(stored.pixels, orientation)
-    return Picture(pixels, alpha, stored.lossy, lambda marked: stored.rebuild(_turn(marked, back)))
+    rebuild = stored._rebuild
+    return Picture(pixels, alpha, stored.lossy, lambda marked: rebuild(_turn(marked, back)))
 
 
 def _turn(array: Array, orientation: int) -> Array:

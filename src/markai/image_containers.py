@@ -7,15 +7,16 @@ stop; judging the file is the decoder's part.
 import re
 import struct
 import zlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from markai.image_arrays import strips
+
 PNG_HEAD_BYTES = 33  # signature and IHDR
 PNG_COLOR_CHUNKS = {b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI"}
-PNG_IDAT_BYTES = 1 << 24
 PNG_GRAY, PNG_RGB, PNG_GRAY_ALPHA, PNG_RGBA = 0, 2, 4, 6
 
 JPEG_SOS, JPEG_APP0, JPEG_COM = 0xDA, 0xE0, 0xFE
@@ -24,12 +25,12 @@ MPF_ENTRIES = 0xB002
 MPF_UNDEFINED, MPF_VIEW = 0x00, 0x02  # second byte of an entry's attribute: gain maps; stereo and panorama
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (type, whole chunk with length and checksum) up to IEND; the last chunk may be cut short."""
-    position = 8
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield (type, view of the whole chunk with length and checksum) up to IEND; the last may be cut short."""
+    view, position = memoryview(data), 8
     while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
-        yield kind, data[position : position + 12 + length]
+        yield kind, view[position : position + 12 + length]
         if kind == b"IEND":
             return
         position += 12 + length
@@ -44,9 +45,10 @@ def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png_is_whole(chunk: bytes) -> bool:
+def png_is_whole(chunk: memoryview) -> bool:
     """Say whether a chunk has all its bytes and the right checksum."""
-    return len(chunk) >= 12 and chunk == png_chunk(chunk[4:8], chunk[8:-4])
+    length, checksum = int.from_bytes(chunk[:4], "big"), int.from_bytes(chunk[-4:], "big")
+    return len(chunk) == 12 + length and zlib.crc32(chunk[4:-4]) == checksum
 
 
 def png_metadata(data: bytes) -> bytes:
@@ -70,15 +72,29 @@ def encode_png16(pixels: NDArray[np.uint16]) -> bytes:
     """Encode (H, W, C) uint16 as PNG: C = 2 gray and alpha, 3 RGB, 4 RGBA."""
     height, width, channels = pixels.shape
     color = {2: PNG_GRAY_ALPHA, 3: PNG_RGB, 4: PNG_RGBA}[channels]
-    rows = np.ascontiguousarray(pixels, ">u2").view(np.uint8).reshape(height, -1)
-    filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
-    filtered[:, 0] = 2  # filter "up": each byte minus the one above, modulo 256
-    filtered[:, 1:] = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
-    packed = zlib.compress(filtered.tobytes())
-    parts = [packed[start : start + PNG_IDAT_BYTES] for start in range(0, len(packed), PNG_IDAT_BYTES)]
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0))
-    body = b"".join(png_chunk(b"IDAT", part) for part in parts)
-    return b"\x89PNG\r\n\x1a\n" + header + body + png_chunk(b"IEND", b"")
+    body = (png_chunk(b"IDAT", part) for part in deflated(_filtered_rows(pixels)))
+    return b"".join([b"\x89PNG\r\n\x1a\n", header, *body, png_chunk(b"IEND", b"")])
+
+
+def _filtered_rows(pixels: NDArray[np.uint16]) -> Iterator[NDArray[np.uint8]]:
+    """Yield strips of rows under filter "up": each byte minus the one above, modulo 256."""
+    above = np.zeros((1, 2 * pixels[0].size), np.uint8)
+    for strip in strips(pixels):
+        rows = np.ascontiguousarray(pixels[strip], ">u2").view(np.uint8).reshape(-1, above.size)
+        filtered = np.full((len(rows), above.size + 1), 2, np.uint8)
+        filtered[:, 1:] = np.diff(rows, axis=0, prepend=above)
+        above = rows[-1:]
+        yield filtered
+
+
+def deflated(parts: Iterable[NDArray[Any]]) -> Iterator[bytes]:
+    """Yield pieces of one zlib stream of the parts, which need not be there all at once."""
+    packer = zlib.compressobj()
+    for part in parts:
+        if packed := packer.compress(part.tobytes()):
+            yield packed
+    yield packer.flush()
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -114,7 +130,7 @@ def jpeg_transplant(encoded: bytes, original: bytes) -> bytes:
     first = next(jpeg_segments(encoded), None)
     if first and first[0] == JPEG_APP0:
         body, head = first[2], _jfif(original) or encoded[2 : first[2]]
-    result = encoded[:2] + head + b"".join(parts) + encoded[body:]
+    result = b"".join([encoded[:2], head, *parts, memoryview(encoded)[body:]])
     return _append_gain_maps(result, original, gain_maps) if gain_maps else result
 
 

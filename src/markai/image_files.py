@@ -45,7 +45,7 @@ from markai.image_containers import (
 )
 
 MAX_PIXELS = 300_000_000  # 16k x 16k fits; a header that claims more is refused before anything is decoded
-MAX_BYTES = 1 << 30
+MAX_BYTES = 8 * MAX_PIXELS  # as many, uncompressed: RGBA of 16 bits
 LOSSY_QUALITY = 90  # of WebP and AVIF, whose own quality is not stored in the file
 
 # By content, never by name. TGA has no signature, so that it comes last and takes only a plausible header.
@@ -160,6 +160,9 @@ def codec(problem: str, advice: str) -> Iterator[None]:
             yield
     except MarkaiError:
         raise
+    except Image.DecompressionBombError as error:  # of WebP, whose plugin asks before it can be told
+        advice = "convert it to PNG, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        raise ImageError(f"Pillow does not open the picture: {error} - {advice}") from None
     except Exception as error:
         log.debug(problem, exc_info=True)
         said = f" ({error})" if isinstance(error, OSError | SyntaxError | ValueError) else ""
@@ -208,6 +211,9 @@ def _open(name: str, data: bytes) -> Any:
     module, plugin = PLUGINS[name]
     image = getattr(import_module(f"PIL.{module}"), plugin)(BytesIO(data))
     check_size(*image.size)
+    if name == "TIFF":  # whose plugin refuses more than 179 MP unless it finds the memory for its tiles there
+        check_size(*image._tile_size)
+        image.im = Image.new(image.mode, image._tile_size, None).im
     return image
 
 
@@ -258,9 +264,9 @@ def _finish(
 def _read_png(data: bytes) -> PictureFile:
     """Read PNG without its text and colour chunks: however large or odd, none stands in the way."""
     chunks = list(png_chunks(data))
-    needed = [chunk for kind, chunk in chunks if kind[:1].isupper() or kind in (b"tRNS", b"eXIf")]
-    image = _open("PNG", data[:8] + b"".join(needed))
-    if not all(png_is_whole(chunk) for chunk in needed):  # Pillow does not check the pixels' own checksums
+    needed = [(kind, chunk) for kind, chunk in chunks if kind[:1].isupper() or kind in (b"tRNS", b"eXIf")]
+    image = _open("PNG", b"".join([data[:8], *(chunk for _, chunk in needed)]))
+    if not all(png_is_whole(chunk) for _, chunk in needed):  # Pillow does not check the pixels' own checksums
         raise ValueError("a checksum does not fit")
     depth, color = data[24:26]
     found = dict(chunks)
@@ -269,7 +275,7 @@ def _read_png(data: bytes) -> PictureFile:
     metadata = png_metadata(data)
 
     def patch(encoded: bytes) -> bytes:
-        return encoded[:PNG_HEAD_BYTES] + metadata + encoded[PNG_HEAD_BYTES:]
+        return b"".join([encoded[:PNG_HEAD_BYTES], metadata, memoryview(encoded)[PNG_HEAD_BYTES:]])
 
     file = _finish(
         "PNG",
@@ -281,7 +287,7 @@ def _read_png(data: bytes) -> PictureFile:
     )
     if depth < 16 or color == PNG_GRAY:
         return file
-    pixels = _decode_deep(data[:8] + b"".join(chunk for chunk in needed if chunk[4:5].isupper()))
+    pixels = _decode_deep(b"".join([data[:8], *(chunk for kind, chunk in needed if kind[:1].isupper())]))
     if color == PNG_GRAY_ALPHA:
         pixels = pixels[..., [0, -1]]
     if isinstance(key, tuple):
@@ -289,7 +295,7 @@ def _read_png(data: bytes) -> PictureFile:
     return replace(file, raster=pixels, write=lambda raster: patch(encode_png16(raster)))
 
 
-def _png_color_key(body: bytes, depth: int, color: int) -> ColorKey:
+def _png_color_key(body: bytes | memoryview, depth: int, color: int) -> ColorKey:
     """Return the transparent colour of gray or RGB, gray at the 8 bits that Pillow makes of 1, 2, 4."""
     top = (1 << depth) - 1
     values = tuple(int(value) & top for (value,) in struct.iter_unpack(">H", body[: len(body) // 2 * 2]))

@@ -5,13 +5,15 @@ and the tags are merged afterwards. Reached only through ``markai.image_files``.
 """
 
 import struct
-import zlib
 from io import BytesIO
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from markai.image_arrays import strips
+from markai.image_containers import deflated
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, ORIENTATION = 256, 257, 258, 259, 262, 274
 OFFSETS, SAMPLES, ROWS_PER_STRIP, LENGTHS, PLANAR, PREDICTOR = 273, 277, 278, 279, 284, 317
@@ -83,7 +85,8 @@ def with_tags(encoded: bytes, tags: Any) -> bytes:
     merged[OFFSETS] = (0, *accumulate(length for _, length in places[:-1]))  # counted from behind the tags
     file = BytesIO()
     merged.save(file)
-    return file.getvalue() + b"".join(encoded[start : start + length] for start, length in places)
+    pixels = memoryview(encoded)
+    return b"".join([file.getvalue(), *(pixels[start : start + length] for start, length in places)])
 
 
 def refusal16(tags: Any) -> str | None:
@@ -100,8 +103,8 @@ def encode16(pixels: NDArray[np.uint16]) -> bytes:
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     height, width, channels = pixels.shape
-    rows = np.diff(pixels, axis=1, prepend=np.zeros_like(pixels[:, :1]))
-    packed = zlib.compress(rows.astype("<u2").tobytes())
+    rows = (np.diff(pixels[strip], axis=1, prepend=np.uint16(0)) for strip in strips(pixels))
+    packed = b"".join(deflated(part.astype("<u2", copy=False) for part in rows))
     tags = ImageFileDirectory_v2(prefix=b"II")
     tags[WIDTH], tags[HEIGHT], tags[SAMPLES], tags[ROWS_PER_STRIP] = width, height, channels, height
     tags[BITS], tags[SAMPLE_FORMAT] = (16,) * channels, (1,) * channels
@@ -112,4 +115,4 @@ def encode16(pixels: NDArray[np.uint16]) -> bytes:
         tags[EXTRA_SAMPLES] = 2  # straight alpha
     file = BytesIO()
     tags.save(file)
-    return file.getvalue() + packed
+    return b"".join([file.getvalue(), packed])

@@ -1,6 +1,6 @@
 """The kernels in NumPy: what they compute, written to be read. The tests hold the compiled ones against these."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ Plane = NDArray[np.float32]
 Pixels = TypeVar("Pixels", NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32])
 
 BLOCK, HOP = 8, 4
+GRID = 128
 FLOOR = 1.2**2
 LUMA = np.array([77, 150, 29]) / 256  # BT.601
 WINDOW = np.sin(np.pi * (np.arange(BLOCK) + 0.5) / BLOCK)
@@ -23,15 +24,22 @@ def _cells(luma: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     return luma[: h * step, : w * step].reshape(h, step, w, step)
 
 
-def cell_means_and_spread(pixels: NDArray[np.generic], step: int) -> tuple[Plane, Plane]:
-    """Mean and variance of the luma, in grey levels, in every ``step`` x ``step`` cell of (H, W, 1 or 3) pixels."""
+def cell_means_and_spread(
+    pixels: NDArray[np.generic],
+    step: int,
+    threads: int = 1,  # noqa: ARG001
+) -> tuple[Plane, Plane]:
+    """Mean and variance of the luma, in grey levels, in every ``step`` x ``step`` cell of (H, W, 1 or 3) pixels.
+
+    ``threads`` share the rows of cells here and in the other two functions over pixels; the answer is the same.
+    """
     samples = np.asarray(pixels, np.float64)
     luma = samples[..., 0] if samples.shape[2] == 1 else samples @ LUMA
     cells = _cells(luma * _scale(pixels.dtype), step)
     return cells.mean((1, 3)).astype(np.float32), cells.var((1, 3)).astype(np.float32)
 
 
-def cell_means(pixels: NDArray[np.generic], step: int) -> Plane:
+def cell_means(pixels: NDArray[np.generic], step: int, threads: int = 1) -> Plane:  # noqa: ARG001
     """Mean luma, in grey levels 0..255, of every whole ``step`` x ``step`` cell."""
     return cell_means_and_spread(pixels, step)[0]
 
@@ -45,15 +53,23 @@ def _interpolated(cells: NDArray[np.float64], length: int, step: int) -> NDArray
     return between
 
 
-def add_cells(pixels: Pixels, cells: Plane, step: int) -> Pixels:
-    """Add cell values (grey levels), interpolated bilinearly between cell centres, to every channel; round and clip."""
+def add_cells(
+    pixels: Pixels,
+    cells: Plane,
+    step: int,
+    threads: int = 1,  # noqa: ARG001
+) -> tuple[Pixels, Plane]:
+    """Add cell values (grey levels), interpolated bilinearly between cell centres, to every channel; round and clip.
+
+    With the result come its own cell means, as :func:`cell_means` gives them: what was written, not what was wished.
+    """
     h, w, _ = pixels.shape
     wide = _interpolated(_interpolated(cells.astype(np.float64), h, step).T, w, step).T
     total = pixels.astype(np.float64) + wide[..., None] / _scale(pixels.dtype)
-    if pixels.dtype == np.float32:
-        return np.clip(total, 0, 1).astype(np.float32)
     white = round(255 / _scale(pixels.dtype))
-    return np.floor(np.clip(total, 0, white) + 0.5).astype(pixels.dtype)
+    inside = np.clip(total, 0, white)
+    result: Pixels = (inside if white == 1 else np.floor(inside + 0.5)).astype(pixels.dtype)
+    return result, cell_means(result, step)
 
 
 def _high_pass(plane: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -109,6 +125,56 @@ def smooth(plane: Plane, passes: int) -> Plane:
     return out.astype(np.float32)
 
 
+def least_neighbour(plane: Plane) -> Plane:
+    """Return the least of each cell and its eight neighbours."""
+    p = np.pad(plane, 1, mode="edge")
+    rows = np.minimum(np.minimum(p[:-2], p[1:-1]), p[2:])
+    return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+
+
+def neighbour_products(plane: Plane) -> tuple[float, float, float]:
+    """Sum products of cells: with themselves, with their neighbours along both axes, and with those at the corners."""
+    p = plane.astype(np.float64)
+    beside = (p[:, 1:] * p[:, :-1]).sum() + (p[1:] * p[:-1]).sum()
+    corner = (p[1:, 1:] * p[:-1, :-1]).sum() + (p[1:, :-1] * p[:-1, 1:]).sum()
+    return float((p * p).sum()), float(beside), float(corner)
+
+
+def fit_change(change: Plane, scale: float, cells: Plane, limit: Plane) -> Plane:
+    """Scale a change of cells, keep it within +-``limit``, and the changed cells within 0..255."""
+    low, high = np.maximum(-cells, -limit), np.minimum(np.float32(255) - cells, limit)
+    return np.asarray(np.clip(change * np.float32(scale), low, high), np.float32)
+
+
+def gather_symbols(
+    coefficients: NDArray[np.complex64],
+    turn: NDArray[np.complex64],
+    symbol: NDArray[np.int64],
+    direction: NDArray[np.float32],
+    symbols: int,
+) -> NDArray[np.float32]:
+    """Return (tiles, symbols): the sums over points of what the parts of (tiles, points) ``coefficients`` say.
+
+    Once turned, the real and imaginary part of point k speak for the symbols ``symbol[k]``, times ``direction[k]``;
+    ``symbol`` and ``direction`` are (points, 2), ``turn`` (points,).
+    """
+    turned = coefficients * turn
+    parts = np.stack([turned.real, turned.imag], axis=2) * direction
+    sums = [np.bincount(symbol.ravel(), tile.ravel(), symbols) for tile in parts]
+    return np.array(sums, np.float32).reshape(len(coefficients), symbols)
+
+
+def scatter_symbols(
+    amplitudes: NDArray[np.float32],
+    turn: NDArray[np.complex64],
+    symbol: NDArray[np.int64],
+    direction: NDArray[np.float32],
+) -> NDArray[np.complex64]:
+    """Return (tiles, points) coefficients whose parts say what the (tiles, symbols) ``amplitudes`` are, then turned."""
+    parts = amplitudes[:, symbol] * direction
+    return np.asarray((parts[..., 0] + 1j * parts[..., 1]) * turn, np.complex64)
+
+
 def _bilinear(plane: NDArray[np.float64], y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     top, left = np.minimum(y.astype(int), plane.shape[0] - 2), np.minimum(x.astype(int), plane.shape[1] - 2)
     down, right = y - top, x - left
@@ -157,3 +223,37 @@ def sum_samples(maps: Plane, points: Plane) -> Plane:
         y, x = np.where(inside[..., None], at, 0).transpose(2, 0, 1)
         sums += np.where(inside, _bilinear(plane, y, x), 0).sum(axis=1)
     return sums.astype(np.float32)
+
+
+def strongest_shifts(
+    amplitudes: Plane, frequencies: NDArray[np.int32], group: NDArray[np.int32], groups: int, count: int
+) -> tuple[Plane, Plane]:
+    """Search every tile for the shifts (y, x) at which groups of waves sum to the most, whatever their signs.
+
+    Tile t has the complex amplitude ``amplitudes[t, p]`` = (re, im) at (fy, fx) = ``frequencies[p]``, with |fy| < 64
+    and 0 <= fx < 64. Over 128 x 128 shifts, the sum over ``groups`` of |Re sum of amplitude exp(2 pi i (fy y + fx x) /
+    128)| is largest at the ``count`` places returned, largest first; the 5 x 5 shifts around one are left out for the
+    next. Returns the shifts (tiles, count, 2), refined to a quarter within one shift where the sum with the groups'
+    signs is largest, and the groups' sums at the whole shifts (tiles, count, groups).
+    """
+    shifts, sums = np.zeros((len(amplitudes), count, 2)), np.zeros((len(amplitudes), count, groups))
+    near, fine = np.arange(-2, 3), np.arange(-4, 5) / 4
+
+    def waves(y: NDArray[Any], x: NDArray[Any]) -> NDArray[np.complex128]:
+        turns = frequencies[:, 0] * y[..., None, None] + frequencies[:, 1] * x[..., None]
+        return np.asarray(np.exp(2j * np.pi / GRID * turns))
+
+    for t, (re, im) in enumerate(np.moveaxis(amplitudes.astype(np.float64), 2, 1)):
+        spectra = np.zeros((groups, GRID, GRID), np.complex128)
+        np.add.at(spectra, (group, frequencies[:, 0] % GRID, frequencies[:, 1]), re + 1j * im)
+        each = (np.fft.ifft2(spectra) * GRID**2).real
+        score = np.abs(each).sum(axis=0)
+        for k in range(count):
+            y, x = np.unravel_index(int(score.argmax()), score.shape)
+            sums[t, k] = each[:, y, x]
+            signed = (re + 1j * im) * np.where(sums[t, k] < 0, -1, 1)[group]
+            around = (waves(y + fine, x + fine) @ signed).real
+            i, j = np.unravel_index(int(around.argmax()), around.shape)
+            shifts[t, k] = y + fine[i], x + fine[j]
+            score[np.ix_((y + near) % GRID, (x + near) % GRID)] = 0
+    return shifts.astype(np.float32), sums.astype(np.float32)

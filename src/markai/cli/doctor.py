@@ -128,6 +128,8 @@ def kernel_samples() -> dict[str, tuple[Any, ...]]:
     plane = rng.normal(128, 20, (32, 40)).astype(np.float32)
     target = rng.normal(0, 1, plane.shape).astype(np.float32)
     frozen = (np.arange(64) < 32).astype(np.uint8)
+    turn = np.exp(1j * rng.random(9)).astype(np.complex64)
+    symbol = rng.integers(0, 5, (9, 2))
     return {
         "cell_means": (pixels, 4),
         "cell_means_and_spread": (pixels, 4),
@@ -135,6 +137,11 @@ def kernel_samples() -> dict[str, tuple[Any, ...]]:
         "whiten": (plane,),
         "pull": (plane, target, 8.0),
         "smooth": (plane, 3),
+        "least_neighbour": (plane,),
+        "neighbour_products": (target,),
+        "fit_change": (target, 2.0, plane, np.abs(target)),
+        "gather_symbols": (turn[None], turn, symbol, target[:9, :2].copy(), 5),
+        "scatter_symbols": (target, turn, symbol, target[:9, :2].copy()),
         "warp": (plane, (30 * rng.random((3, 3, 2))).astype(np.float32), 8, 128.0),
         "sum_samples": (plane[None], (36 * rng.random((5, 1, 7, 2))).astype(np.float32)),
         "polar_encode": (rng.integers(0, 2, 64, dtype=np.uint8),),

@@ -42,7 +42,7 @@ def disagreement(plane: Plane, inside: NDArray[np.uint8]) -> Floats:
     return off
 
 
-def misfit(plane: Plane, inside: NDArray[np.uint8], tile: Plane) -> Floats:
+def bending(plane: Plane, inside: NDArray[np.uint8], tile: Plane) -> Floats:
     """Return (n, m, 2): how many cells (y, x) a levelled plane is off from a known (TILE, TILE) tile at each node."""
     from scipy.fft import rfft2
 

@@ -19,8 +19,9 @@ from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, log10_rademacher_tail
 from markai.watermarks.carriers import carriers_for, step_for
+from markai.watermarks.foreseen import foreseen
 from markai.watermarks.geometry import TURNS
-from markai.watermarks.informed import Host, residual
+from markai.watermarks.informed import PILOT_GAINS, Host, residual
 from markai.watermarks.places import CROP_STEPS
 from markai.watermarks.search import METHOD, PEAKS, Look, Search
 from markai.watermarks.several import find_all
@@ -28,6 +29,10 @@ from markai.watermarks.sync import POSITIONS, observe, peak_at, soft_bits
 
 LEAST_SIDE = 256  # pixels
 SURE = -9.0  # log10 p that a fresh mark must reach: a margin of 1,000 below the usual 1e-6
+NO_ROOM = (
+    "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with the tile), "
+    "or the strength is too low"
+)
 
 
 class DwtDct:
@@ -42,10 +47,12 @@ class DwtDct:
         payload: bytes,
         strength: float = 1.0,
         alpha: NDArray[Any] | None = None,
+        threads: int = 1,
     ) -> NDArray[Any]:
         """Return (H, W, 1 or 3) pixels that carry ``payload``; same dtype, the input is not changed.
 
         ``strength`` scales the residual: 1.0 gives 40.4 to 42.8 dB PSNR as the picture needs, more where it is flat.
+        ``threads`` share the passes over the pixels; the result is the same.
 
         Raises:
             CapacityError: if a side is under 256 pixels, or the picture is transparent or has no room for a mark.
@@ -56,25 +63,18 @@ class DwtDct:
             raise CapacityError(
                 f"the picture is {width}x{height}, dwt-dct needs at least {LEAST_SIDE}x{LEAST_SIDE} - enlarge it first"
             )
-        step = step_for(height, width)
-        cells, spread = cell_means_and_spread(pixels, step)
-        opacity = None if alpha is None else _opacity(alpha, step)
-        carriers = carriers_for(key)
-        nonce = content_nonce(cells, key)
-        values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
-        shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
-        added = residual(Host.of(cells, spread, opacity), carriers, values, shift, strength)
-        marked = add_cells(pixels, added, step)
-        if not _reads(cell_means(marked, step), key, payload, nonce, shift):
-            raise CapacityError(
-                "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with "
-                "the tile), or the strength is too low - raise the strength, or mark a larger picture"
-            )
+        marked = _marked(pixels, key, payload, strength, alpha, threads)
+        if marked is None:
+            shorter = (code.size for code in reversed(payload_code.CLASSES) if code.size < len(payload))
+            fitting = (n for n in shorter if _marked(pixels, key, payload[:n], strength, alpha, threads) is not None)
+            fits = next(fitting, None)
+            advice = "mark a larger picture" if fits is None else f"shorten the payload: {fits} bytes would fit"
+            raise CapacityError(f"{NO_ROOM} - raise the strength, or {advice}")
         return marked
 
-    def look(self, pixels: NDArray[Any]) -> Look:
+    def look(self, pixels: NDArray[Any], threads: int = 1) -> Look:
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
-        return Look(pixels)
+        return Look(pixels, threads)
 
     def find(self, look: Look, key: Key, fpr: float = 1e-6) -> Detection:
         """Search every position of the tile: upright at each cell size that a crop may have left, the likeliest first,
@@ -99,15 +99,49 @@ class DwtDct:
         return find_all(look, key, fpr)
 
 
-def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int, shift: tuple[int, int]) -> bool:
+def _marked(
+    pixels: NDArray[Any], key: Key, payload: bytes, strength: float, alpha: NDArray[Any] | None, threads: int
+) -> NDArray[Any] | None:
+    """Return the marked pixels, or None where the payload could not be read back from them."""
+    step = step_for(*pixels.shape[:2])
+    cells, spread = cell_means_and_spread(pixels, step, threads)
+    opacity = None if alpha is None else _opacity(alpha, step)
+    carriers = carriers_for(key)
+    nonce = content_nonce(cells, key)
+    values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
+    shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
+    host, attacks = Host.of(cells, spread, opacity), foreseen(cells, step)
+    for pilot_gain in PILOT_GAINS:
+        added = residual(host, carriers, values, shift, strength, attacks, pilot_gain)
+        marked, written = add_cells(pixels, added, step, threads)
+        # A shorter list than detection's: quicker, and a margin of 0.3 dB.
+        readable = _reads(written, key, payload, nonce, shift, SURE, list_size=8)
+        if readable and opacity is not None and opacity.min() < 1:
+            # What has no transparency shows it on white, and that outline may be louder than the mark. The payload
+            # must still be there, and be plain: JPEG is made of it. The pilots keep their margin on the stored colours.
+            on_white = written * opacity + np.float32(255) * (1 - opacity)
+            readable = _reads(on_white, key, payload, nonce, shift, 0, list_size=1)
+        if readable:
+            return marked
+    return None
+
+
+def _reads(
+    cells: NDArray[np.float32],
+    key: Key,
+    payload: bytes,
+    nonce: int,
+    shift: tuple[int, int],
+    sure: float,
+    list_size: int,
+) -> bool:
     """Whether detection will find the payload in these cells: its own steps, but at the known place."""
     seen, carriers = observe(cells), carriers_for(key)
     if seen is None:
         return False
     peak = peak_at(seen, carriers, shift, nonce)
-    enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= SURE
-    # A shorter list than detection's: quicker, and a margin of 0.3 dB.
-    decoded = payload_code.decode(soft_bits(seen, carriers, peak), key, nonce, list_size=8)
+    enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= sure
+    decoded = payload_code.decode(soft_bits(seen, carriers, peak), key, nonce, list_size)
     return enough and decoded.payload == payload
 
 

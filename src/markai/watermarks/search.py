@@ -13,12 +13,12 @@ from markai._kernels import whiten
 from markai.detection import Coverage, Detection, Geometry
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
-from markai.watermarks.align import misfit
+from markai.watermarks.align import bending
 from markai.watermarks.carriers import Complex, carriers_for, nonce_of
 from markai.watermarks.coverage import Reading, pattern
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
 from markai.watermarks.places import Place, steps_to_try, windows
-from markai.watermarks.sync import POSITIONS, Peak, find_peaks, levelled, soft_bits, spectrum
+from markai.watermarks.sync import POSITIONS, Peak, levelled, search, soft_bits, spectrum
 from markai.watermarks.warps import Plane, Pyramid, Warp
 
 METHOD = "dwt-dct"
@@ -31,15 +31,15 @@ DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does 
 class Look:
     """What one picture shows at each geometry, computed when it is first asked for."""
 
-    def __init__(self, pixels: NDArray[Any]) -> None:
+    def __init__(self, pixels: NDArray[Any], threads: int = 1) -> None:
         self.shape = (pixels.shape[0], pixels.shape[1])
         self.steps = steps_to_try(*self.shape)
         self._pixels = pixels
-        self._picture = Pyramid(pixels)
+        self.picture = Pyramid(pixels, threads)
         self._planes: dict[int, Plane] = {}
         self._spectra: dict[int, Complex] = {}
         self._upright: dict[int, Place] = {}
-        self._views = Views(self._picture)
+        self._views = Views(self.picture)
 
     def upright(self, step: int) -> Place:
         """Return the picture in cells of that many pixels."""
@@ -50,7 +50,7 @@ class Look:
     def plane(self, step: int) -> Plane:
         """Return the levelled plane of the picture's cells of that many pixels."""
         if step not in self._planes:
-            self._planes[step] = whiten(self._picture.at(step))
+            self._planes[step] = whiten(self.picture.at(step))
         return self._planes[step]
 
     def spectrum(self, step: int) -> Complex:
@@ -76,7 +76,7 @@ class Look:
 
     def levelled(self, warp: Warp) -> tuple[Plane, NDArray[np.uint8]]:
         """Return the levelled cells of a net, and which of them lie in the picture; the others are 0."""
-        cells, inside = warp.read(self._picture)
+        cells, inside = warp.read(self.picture)
         return whiten(cells) * inside, inside
 
 
@@ -102,25 +102,25 @@ class Search:
         self.key, self.fpr = key, fpr
         self.carriers = carriers_for(key)
         self.candidates: list[Candidate] = []
+        self.best: Candidate | None = None  # by p-value
         self.checked = 0  # MACs compared
         self.decoded: tuple[Candidate, int, bytes] | None = None  # the payload, its nonce and where it was read
         self._tried: set[Candidate] = set()
 
     def add(self, place: Place, turns: list[Turn], tests: int, count: int) -> None:
-        """Search a place, as one of ``tests`` hypotheses, and keep its best peak, ``count`` if that proves nothing."""
+        """Search a place, as one of ``tests`` hypotheses, and keep its ``count`` best peaks."""
         if place.seen is None:
             return
-        for turn in turns:
-            seen = turn(place.seen)
-            found = [Candidate(place, turn, seen, peak, tests) for peak in find_peaks(seen, self.carriers, 1)]
-            if count > 1 and 10 ** found[0].log10_p > self.fpr:
-                found = [Candidate(place, turn, seen, peak, tests) for peak in find_peaks(seen, self.carriers, count)]
-            self.candidates += found
-        self.candidates.sort(key=lambda candidate: -candidate.peak.score)
-
-    @property
-    def best(self) -> Candidate | None:
-        return min(self.candidates, key=lambda candidate: candidate.log10_p, default=None)
+        tiles = np.stack([turn(place.seen) for turn in turns])
+        found = [
+            Candidate(place, turn, seen, peak, tests)
+            for turn, seen, best in zip(turns, tiles, search(tiles, self.carriers, count), strict=True)
+            for peak in best
+        ]
+        self.candidates = sorted([*self.candidates, *found], key=lambda candidate: -candidate.peak.score)
+        highest = max(found, key=lambda candidate: candidate.peak.score)
+        if self.best is None or highest.log10_p < self.best.log10_p:
+            self.best = highest
 
     @property
     def sure(self) -> bool:
@@ -199,7 +199,7 @@ class Search:
         if reading.stands_out():
             return reading, plane
         # The net was found without the key: where the mark is weak or bent it may be cells off.
-        warp = warp.moved(misfit(plane, inside, tile))
+        warp = warp.moved(bending(plane, inside, tile))
         plane, _ = look.levelled(warp)
         tile = pattern(spectrum(plane), self.carriers, values, shift, turn)
         return Reading.of(plane, tile, warp, look.shape), plane

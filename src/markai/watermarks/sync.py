@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from markai._kernels import whiten
+from markai._kernels import strongest_shifts, whiten
 from markai.payload import CODE_BITS
 from markai.watermarks.carriers import (
     FX,
     FY,
     GROUPS,
     NONCES,
-    PILOT_RADIUS,
     RING,
     RING_STARTS,
     RINGS,
@@ -34,6 +33,7 @@ FINE = 2  # positions per cell along each axis: half a cell off costs at most 7 
 GRID = TILE * FINE
 POSITIONS = GRID * GRID * NONCES  # hypotheses that one search over the tile tries
 MAGNITUDE_LIMIT = 2.5  # of its ring's median scale: one loud line of the host must not outvote the rest
+FREQUENCIES = np.stack([FY, FX], axis=1).astype(np.int32)
 LEAST_EFFECTIVE = 100.0  # effective pilots below which there is too little signal to speak
 
 
@@ -66,7 +66,7 @@ def spectrum(plane: NDArray[np.float32]) -> Complex:
 def ring_scale(coefficients: Complex) -> NDArray[np.float32]:
     """Return the (RINGS,) rms of the coefficients by ring, from medians so that a few loud lines do not count."""
     rings = np.split(np.abs(coefficients) ** 2, RING_STARTS[1:])
-    medians = [np.median(ring) for ring in rings]
+    medians = [(ring[(len(ring) - 1) // 2] + ring[len(ring) // 2]) / 2 for ring in map(np.sort, rings)]
     return np.asarray(np.sqrt(np.maximum(medians, 1e-20) / np.log(2)), np.float32)
 
 
@@ -90,31 +90,27 @@ def levelled(raw: Complex) -> Complex | None:
     return np.asarray(level * np.minimum(1, MAGNITUDE_LIMIT / np.maximum(size, 1e-9)), np.complex64)
 
 
-def find_peaks(seen: Complex, carriers: Carriers, count: int) -> list[Peak]:
-    """Search all POSITIONS of the tile and return the ``count`` best peaks, best first.
+def search(tiles: Complex, carriers: Carriers, count: int) -> list[list[Peak]]:
+    """Search all POSITIONS of each of (n, POINTS) tiles; return for each the ``count`` best peaks, best first.
 
-    At each shift every group's correlation is one value of an inverse FFT; taking its size is trying both signs, so all
-    2^GROUPS nonces are searched at the cost of GROUPS transforms. (Pilots at fx = 0 count half, as irfft2 takes that
-    column once: a percent of the signal, and the bound on T holds for any weights.)
+    At each shift the size of a group's correlation is the better of its two signs, so all 2^GROUPS nonces are searched
+    at the cost of GROUPS transforms.
     """
-    from scipy.fft import ifft, irfft
+    aligned = np.ascontiguousarray(tiles[:, carriers.pilots] * carriers.pilot_phase.conj())
+    frequencies, groups = FREQUENCIES[carriers.pilots], carriers.groups.astype(np.int32)
+    amplitudes = aligned.view(np.float32).reshape(*aligned.shape, 2)
+    shifts, sums = strongest_shifts(amplitudes, frequencies, groups, GROUPS, count)
+    sums *= np.sqrt(2 / (amplitudes**2).sum((1, 2)))[:, None, None]
+    scores, signs, places = np.abs(sums).sum(axis=2).tolist(), np.sign(sums), (shifts / FINE % TILE).tolist()
+    return [
+        [Peak(scores[n][k], (places[n][k][0], places[n][k][1]), signs[n, k], sums[n, k]) for k in range(count)]
+        for n in range(len(tiles))
+    ]
 
-    pilots, groups = carriers.pilots, carriers.groups
-    aligned = seen[pilots] * carriers.pilot_phase.conj()
-    grid = np.zeros((GROUPS, GRID, int(PILOT_RADIUS) + 1), np.complex64)  # beyond are no pilots
-    grid[groups, FY[pilots] % GRID, FX[pilots]] = aligned
-    unit = GRID * GRID / 2 * np.sqrt(2 / float((np.abs(aligned) ** 2).sum()))
-    sums = irfft(ifft(grid, axis=1, overwrite_x=True), GRID, overwrite_x=True)
-    score = np.abs(sums).sum(0)
-    peaks = []
-    for _ in range(count):
-        y, x = np.unravel_index(int(score.argmax()), score.shape)
-        each = sums[:, y, x] * unit
-        shift = _refine(aligned, carriers, np.sign(each), (y / FINE, x / FINE))
-        peaks.append(Peak(float(score[y, x] * unit), shift, np.sign(each), each))
-        near = np.arange(-FINE, FINE + 1)
-        score[np.ix_((y + near) % GRID, (x + near) % GRID)] = 0
-    return peaks
+
+def find_peaks(seen: Complex, carriers: Carriers, count: int) -> list[Peak]:
+    """Return what :func:`search` does, of one tile."""
+    return search(seen[None], carriers, count)[0]
 
 
 def peak_at(seen: Complex, carriers: Carriers, shift: tuple[float, float], nonce: int) -> Peak:
@@ -124,20 +120,6 @@ def peak_at(seen: Complex, carriers: Carriers, shift: tuple[float, float], nonce
     unit = np.sqrt(2 / float((np.abs(aligned) ** 2).sum()))
     each = np.bincount(carriers.groups, aligned.real, GROUPS) * signs * unit
     return Peak(float(each.sum()), shift, signs, (each * signs).astype(np.float32))
-
-
-def _refine(
-    aligned: Complex, carriers: Carriers, signs: NDArray[np.float32], shift: tuple[float, float]
-) -> tuple[float, float]:
-    """Return the shift to an eighth of a cell: the pilots summed over a fine grid around the peak."""
-    pilots = carriers.pilots
-    around = np.arange(-4, 5) / 8
-    waves = aligned * signs[carriers.groups] * phase(pilots, shift)
-    across_y = np.exp(2j * np.pi / TILE * np.outer(around, FY[pilots]))
-    across_x = np.exp(2j * np.pi / TILE * np.outer(around, FX[pilots]))
-    total = ((across_y * waves) @ across_x.T).real
-    i, j = np.unravel_index(int(total.argmax()), total.shape)
-    return float((shift[0] + around[i]) % TILE), float((shift[1] + around[j]) % TILE)
 
 
 def soft_bits(seen: Complex, carriers: Carriers, peak: Peak) -> NDArray[np.float32]:

@@ -27,15 +27,15 @@ Floats = NDArray[np.float64]
 class Pyramid:
     """The luma of a picture at any whole reduction, each made when it is first asked for."""
 
-    def __init__(self, pixels: NDArray[Any]) -> None:
+    def __init__(self, pixels: NDArray[Any], threads: int = 1) -> None:
         self.shape = (pixels.shape[0], pixels.shape[1])
-        self._pixels = pixels
+        self._pixels, self._threads = pixels, threads
         self._planes: dict[int, Plane] = {}
 
     def at(self, reduction: int) -> Plane:
         """Return the means of cells of ``reduction`` x ``reduction`` pixels, (H // reduction, W // reduction)."""
         if reduction not in self._planes:
-            self._planes[reduction] = cell_means(self._pixels, reduction)
+            self._planes[reduction] = cell_means(self._pixels, reduction, self._threads)
         return self._planes[reduction]
 
     def read(self, nodes: Floats, cell: float, keep: float = SAMPLED) -> tuple[Plane, NDArray[np.uint8]]:
