@@ -442,6 +442,65 @@ def test_the_bar_is_on_stderr_and_only_on_a_terminal() -> None:
     assert subprocess.run(command, capture_output=True).stderr == b""
 
 
+# Where the mark is
+
+
+def collage() -> bytes:
+    """A page of 600 x 300 pixels with a marked picture at the right and nothing marked at the left."""
+    with Image.open(io.BytesIO(PHOTO)) as photo, Image.open(io.BytesIO(api.embed(PHOTO, KEY, b"acme:42"))) as marked:
+        page = Image.new("RGB", (600, 256), "white")
+        page.paste(photo.transpose(Image.Transpose.ROTATE_180), (0, 0))
+        page.paste(marked, (312, 0))
+    file = io.BytesIO()
+    page.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_coverage_is_drawn_and_told(place: Path) -> None:
+    (place / "page.png").write_bytes(collage())
+    result = markai("detect", "page.png", "--coverage", "sub/out.png", "--json")
+    (row,) = rows(result)
+    assert row["coverage"]["share"] == pytest.approx(288 / 600, abs=0.08)
+    assert len(row["coverage"]["presence"][0]) == 32
+    with Image.open("sub/out.png") as drawn:
+        pixels = np.asarray(drawn).astype(int)
+    assert pixels.shape == (256, 600, 3)
+    colored = np.ptp(pixels, axis=2)
+    assert colored[:, :250].max() == 0  # gray where there is no mark
+    assert colored[:, 360:].mean() > 5
+    assert "of the picture" in markai("detect", "page.png").stdout
+
+
+def test_coverage_goes_to_one_png_beside_the_picture(place: Path, album: Path) -> None:
+    (place / "page.png").write_bytes(PHOTO)
+    assert "no" in markai("detect", "page.png", "--coverage", "out.png").stdout
+    assert not (place / "out.png").exists()
+    for arguments, said in {
+        ("page.png", "--coverage", "out.jpg"): ".png",
+        ("album", "-r", "--coverage", "out.png"): "one by one",
+        ("page.png", "--coverage", "page.png"): "itself",
+    }.items():
+        result = markai("detect", *arguments)
+        assert result.exit_code == 2
+        assert said in result.stderr
+    assert (place / "page.png").read_bytes() == PHOTO
+    assert files(album) == ["a.png", "notes.txt", "sub/b.jpg"]
+
+
+def test_all_marks_of_a_file_are_one_row_and_a_line_each(place: Path) -> None:
+    (place / "page.png").write_bytes(collage())
+    (row,) = rows(markai("detect", "page.png", "--all", "--json"))
+    assert (row["status"], row["detected"], row["fpr"]) == ("found", True, 1e-6)
+    assert [mark["payload_text"] for mark in row["marks"]] == ["acme:42"]
+    result = markai("detect", "page.png", "--all")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "found  page.png  1 mark"
+    assert result.stdout.splitlines()[1].startswith("  payload acme:42  p=")
+    (place / "bare.png").write_bytes(PHOTO)
+    result = markai("detect", "bare.png", "--all")
+    assert (result.exit_code, result.stdout) == (1, "not found  bare.png  no marks\n")
+
+
 # Doctor
 
 

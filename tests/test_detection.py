@@ -63,7 +63,7 @@ def test_to_dict_is_json(found):
     assert row["reasons"] == list(found.reasons)
     assert set(row) == {
         *("detected", "p_value", "log10_p_value", "fpr", "payload", "payload_text"),
-        *("method", "key_id", "geometry", "tests", "reasons"),
+        *("method", "key_id", "geometry", "tests", "reasons", "coverage"),
     }
 
 

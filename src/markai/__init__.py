@@ -14,14 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from markai.api import detect, embed
+    from markai.api import detect, detect_all, embed
     from markai.detection import Detection, Geometry
     from markai.errors import MarkaiError, NotDetected
     from markai.keys import Key, KeyRing
 
 __version__ = "0.1.0"
 
-__all__ = ["Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "detect", "embed"]
+__all__ = ["Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "detect", "detect_all", "embed"]
 
 _HOME = {
     "Detection": "detection",
@@ -31,6 +31,7 @@ _HOME = {
     "MarkaiError": "errors",
     "NotDetected": "errors",
     "detect": "api",
+    "detect_all": "api",
     "embed": "api",
 }
 

@@ -1,9 +1,14 @@
-"""What detection answers: a Detection, and the Geometry that it saw."""
+"""What detection answers: a Detection, the Geometry that it saw, and the Coverage of the mark."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from markai.errors import NotDetected
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +30,80 @@ class Geometry:
     period: float = 0.0
 
 
+class Coverage:
+    """Where in the received picture the mark is, as a grid of squares over it.
+
+    What was pasted over shows as a hole, what was pasted in as an island. The presence in a square is the posterior
+    probability of "the mark is here" against "it is not", at even odds and under a simple model of both. It is not a
+    p-value and keeps no rate of false positives: that the mark is in the picture at all is what ``Detection.p_value``
+    says. Where nothing can be marked (one flat colour) the mark is not. The map is computed when it is first asked for.
+
+    >>> import numpy
+    >>> coverage = Coverage(lambda: numpy.array([[1, 1], [1, 0]], "f4"))
+    >>> coverage.share, coverage.to_dict()
+    (0.75, {'share': 0.75, 'presence': [[1.0, 1.0], [1.0, 0.0]]})
+    """
+
+    def __init__(self, compute: "Callable[[], NDArray[np.float32]]") -> None:
+        self._compute: Callable[[], NDArray[np.float32]] | None = compute
+        self._presence: NDArray[np.float32] | None = None
+
+    @property
+    def presence(self) -> "NDArray[np.float32]":
+        """(rows, columns) float32 in [0, 1], read-only; rows from the top, at most 32 along the longer side."""
+        compute = self._compute
+        if self._presence is None and compute is not None:
+            presence = compute()
+            presence.flags.writeable = False
+            self._presence, self._compute = presence, None  # two threads would both compute the same
+        assert self._presence is not None
+        return self._presence
+
+    @property
+    def share(self) -> float:
+        """How much of the picture is marked, 0 to 1: the mean presence."""
+        return float(self.presence.mean())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: ``share``, and ``presence`` as rows of numbers with two digits."""
+        rows = [[round(float(value), 2) for value in row] for row in self.presence]
+        return {"share": round(self.share, 4), "presence": rows}
+
+    def to_image(self, height: int, width: int) -> "NDArray[np.uint8]":
+        """Return the map as a (height, width) gray picture, 255 where marked, interpolated between the squares.
+
+        >>> import numpy
+        >>> Coverage(lambda: numpy.array([[0, 1]], "f4")).to_image(1, 4)
+        array([[  0,  64, 191, 255]], dtype=uint8)
+        """
+        import numpy as np
+
+        rows, columns = (_interpolation(n, size) for n, size in zip(self.presence.shape, (height, width), strict=True))
+        return np.asarray(np.rint(255 * (rows @ self.presence @ columns.T)), np.uint8)
+
+    def __repr__(self) -> str:
+        return f"<Coverage {self.share:.0%} of the picture>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_presence": self.presence, "_compute": None}
+
+
+def _interpolation(n: int, size: int) -> "NDArray[np.float32]":
+    """Return the (size, n) weights that interpolate linearly between the centres of n squares."""
+    import numpy as np
+
+    at = (np.arange(size) + 0.5) * n / size - 0.5
+    return np.asarray(np.maximum(1 - np.abs(np.clip(at, 0, n - 1)[:, None] - np.arange(n)), 0), np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """The answer of ``markai.detect``; true where a mark was found.
 
     ``p_value`` is the probability, over the secret key, that content which nobody marked scores this well, after
     correction for everything that was tried (``tests`` hypotheses). ``payload`` is only ever set when it was
-    authenticated under the key. ``reasons`` says in words why no answer was possible, where that is so.
+    authenticated under the key. ``coverage`` says where in the picture the mark is. ``reasons`` says in words why no
+    answer was possible, where that is so.
 
     >>> found = Detection(log10_p_value=-12.0, fpr=1e-6, method="dwt-dct", payload=b"acme:42", tests=4096)
     >>> bool(found), found.p_value, found.to_dict()["payload"]
@@ -46,6 +118,7 @@ class Detection:
     geometry: Geometry | None = None
     tests: int = 1
     reasons: tuple[str, ...] = field(default=())
+    coverage: Coverage | None = field(default=None, repr=False, compare=False)
 
     @property
     def p_value(self) -> float:
@@ -73,7 +146,8 @@ class Detection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; the payload as hex, and as text where it is printable UTF-8."""
-        row = asdict(self)
+        row = asdict(replace(self, coverage=None))
+        row["coverage"] = self.coverage and self.coverage.to_dict()
         row["reasons"] = list(self.reasons)
         row["payload"] = None if self.payload is None else self.payload.hex()
         row["payload_text"] = _printable(self.payload)

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from markai.cli.common import (
     show_row,
     shown,
 )
-from markai.files import Source, find_pictures, read_picture
+from markai.errors import OutputError
+from markai.files import Source, find_pictures, read_picture, same_file, write_atomically
+
+NEARLY_ALL = 0.9  # share of a picture that is marked, above which it is not worth a word
 
 
 @click.command()
@@ -34,6 +38,14 @@ from markai.files import Source, find_pictures, read_picture
     help="The false-positive rate to keep: found means p <= this.",
 )
 @click.option("--method", help="Look for this method only.  [default: every one that is installed]")
+@click.option("--all", "every", is_flag=True, help="Find every mark in a collage, not only the surest; takes seconds.")
+@click.option(
+    "--coverage",
+    "drawing",
+    metavar="OUT.png",
+    type=click.Path(path_type=Path),
+    help="Draw where in the one INPUT the mark is; nothing is drawn where none was found.",
+)
 @recursive_option
 @jobs_option
 @json_option
@@ -44,6 +56,8 @@ def detect(
     key_files: tuple[Path, ...],
     fpr: float,
     method: str | None,
+    every: bool,
+    drawing: Path | None,
     recursive: bool,
     jobs: int,
     as_json: bool,
@@ -52,7 +66,8 @@ def detect(
 
     INPUT is a file, a directory, or - for the standard input. For every file one line says whether the mark
     was found, its payload, the p-value (corrected for everything that was tried), the method, the id of the
-    key, and how the picture was changed since: the offset of a crop, scale, rotation.
+    key, and how the picture was changed since: the offset of a crop, scale, rotation. With --all there is a
+    line for each mark below.
 
     Exit code 0: found in all; 1: not found in some; 2: an error with some.
     """
@@ -63,15 +78,38 @@ def detect(
     if method:
         watermarks.load(method)  # a wrong name is one error, not one for every file
     sources = find_pictures(inputs, recursive=recursive)
+    if drawing:
+        check_drawing(drawing, sources)
 
     def look(source: Source) -> Row:
         import markai
 
-        found = markai.detect(read_input(source.path), ring, fpr=fpr, method=method)
-        return {"status": "found" if found else "not found", **found.to_dict()}
+        data = read_input(source.path)
+        if every:
+            marks = markai.detect_all(data, ring, fpr=fpr, method=method)
+            row: Row = {"detected": bool(marks), "fpr": fpr, "marks": [mark.to_dict() for mark in marks]}
+        else:
+            found = markai.detect(data, ring, fpr=fpr, method=method)
+            marks, row = [found] * found.detected, found.to_dict()
+        coverages = [mark.coverage for mark in marks if mark.coverage]
+        if drawing and coverages:
+            from markai.cli.overlay import overlay
+
+            write_atomically(drawing, overlay(data, coverages))
+        return {"status": "found" if row["detected"] else "not found", **row}
 
     statuses = for_each(sources, look, partial(show_row, as_json=as_json, in_words=in_words), jobs)
     ctx.exit(2 if "error" in statuses else 1 if "not found" in statuses else 0)
+
+
+def check_drawing(target: Path, sources: Sequence[Source]) -> None:
+    """Raise where a picture of the coverage cannot go to that file."""
+    if target.suffix.lower() != ".png":
+        raise OutputError(f"{target} is drawn as PNG - give it a name that ends in .png")
+    if len(sources) != 1:
+        raise OutputError(f"{len(sources)} pictures and one --coverage {target} - draw them one by one")
+    if same_file(target, sources[0].path):
+        raise OutputError(f"{target} is the picture itself - give the drawing another name")
 
 
 def read_input(path: Path) -> bytes:
@@ -84,13 +122,23 @@ def read_input(path: Path) -> bytes:
 
 
 def in_words(row: Row) -> str:
-    """Return the line for one file."""
-    line = [row["status"], shown(row["file"]), f"p={row['p_value']:.2g}"]
-    if row["detected"]:
-        payload = row["payload_text"] or (f"0x{row['payload']}" if row["payload"] else "")
-        line[2:2] = [f"payload {payload}" if payload else "no payload"]
-        line += [row["method"], f"key {row['key_id']}", *changes(row["geometry"] or {})]
-    return "  ".join([*line, *row["reasons"]])
+    """Return the line for one file, and with --all a line for each of its marks."""
+    name = shown(row["file"])
+    if "marks" in row:
+        count = len(row["marks"])
+        first = f"{row['status']}  {name}  {count or 'no'} mark{'s' * (count != 1)}"
+        return "\n".join([first, *("  " + "  ".join(mark_in_words(mark)) for mark in row["marks"])])
+    said = mark_in_words(row) if row["detected"] else [f"p={row['p_value']:.2g}"]
+    return "  ".join([row["status"], name, *said, *row["reasons"]])
+
+
+def mark_in_words(row: Row) -> list[str]:
+    """Say what a mark is, and where."""
+    payload = row["payload_text"] or (f"0x{row['payload']}" if row["payload"] else "")
+    said = [f"payload {payload}" if payload else "no payload", f"p={row['p_value']:.2g}", row["method"]]
+    share = (row["coverage"] or {"share": 1.0})["share"]
+    part = [f"on {share:.0%} of the picture"] if share < NEARLY_ALL else []
+    return [*said, f"key {row['key_id']}", *changes(row["geometry"] or {}), *part]
 
 
 def changes(geometry: dict[str, Any]) -> list[str]:

@@ -42,6 +42,17 @@ def disagreement(plane: Plane, inside: NDArray[np.uint8]) -> Floats:
     return off
 
 
+def bending(plane: Plane, inside: NDArray[np.uint8], tile: Plane) -> Floats:
+    """Return (n, m, 2): how many cells (y, x) a levelled plane is off from a known (TILE, TILE) tile at each node."""
+    from scipy.fft import rfft2
+
+    rows, columns, spectra = _windows(plane, inside)
+    n, m = plane.shape[0] // SPACING + 1, plane.shape[1] // SPACING + 1
+    maps = np.zeros((n, m, len(_SHIFTS), len(_SHIFTS)), np.float32)
+    maps[rows, columns] = _correlations(spectra, np.asarray(rfft2(tile)[None, FY, FX], np.complex64))
+    return _smooth_peaks(_blurred(maps))
+
+
 def _windows(plane: Plane, inside: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp], Complex]:
     """Return the nodes whose window of a tile's size lies in the picture, and its coefficients there.
 

@@ -38,6 +38,14 @@ class Watermark(Protocol):
 
 
 @runtime_checkable
+class CollageMark(Watermark, Protocol):
+    """A mark of which several in one picture can be told apart; ``markai.detect_all`` takes one for the others."""
+
+    def find_all(self, look: Any, key: Key, fpr: float = 1e-6) -> list[Detection]:
+        """Return every mark of a key, the surest first; that there is any where there is none has the chance fpr."""
+
+
+@runtime_checkable
 class BitMark(Protocol):
     """A mark made by others that hides a fixed number of bits; it knows no key and states no p-value.
 

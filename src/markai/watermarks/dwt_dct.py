@@ -7,8 +7,6 @@ to read) and ``informed`` (writing).
 
 import hashlib
 import hmac
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,32 +17,28 @@ from markai._kernels import add_cells, cell_means, cell_means_and_spread
 from markai.detection import Detection
 from markai.errors import CapacityError
 from markai.keys import Key
-from markai.stats import corrected, either, log10_rademacher_tail
-from markai.watermarks.carriers import STEPS, Complex, carriers_for, nonce_of, step_for
+from markai.stats import corrected, log10_rademacher_tail
+from markai.watermarks.carriers import carriers_for, step_for
 from markai.watermarks.foreseen import foreseen
-from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
+from markai.watermarks.geometry import TURNS
 from markai.watermarks.informed import PILOT_GAINS, Host, residual
-from markai.watermarks.sync import POSITIONS, Peak, observe, peak_at, search, soft_bits
-from markai.watermarks.warps import Pyramid, Warp
+from markai.watermarks.places import CROP_STEPS
+from markai.watermarks.search import METHOD, PEAKS, Look, Search
+from markai.watermarks.several import find_all
+from markai.watermarks.sync import POSITIONS, observe, peak_at, soft_bits
 
 LEAST_SIDE = 256  # pixels
-CROP_STEPS = 5  # cell sizes tried: that of the picture as it is, and of what it may be a tenth of (3.2 x 3.2)
-TURNED_STEPS = 2  # of those, how many are tried mirrored and in quarter turns too
-STAGES = 2  # the cheap hypotheses and the search: each may use half of the rate of false positives
-TURNED_TESTS = POSITIONS * len(TURNS) * (TURNED_STEPS + VIEWS)
-PEAKS = 3  # places tried for a payload where the pilots alone prove nothing
 SURE = -9.0  # log10 p that a fresh mark must reach: a margin of 1,000 below the usual 1e-6
 NO_ROOM = (
     "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with the tile), "
     "or the strength is too low"
 )
-DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does not decode
 
 
 class DwtDct:
     """See the module; built by ``markai.watermarks.load("dwt-dct")``."""
 
-    name = "dwt-dct"
+    name = METHOD
 
     def embed(
         self,
@@ -78,15 +72,15 @@ class DwtDct:
             raise CapacityError(f"{NO_ROOM} - raise the strength, or {advice}")
         return marked
 
-    def look(self, pixels: NDArray[Any], threads: int = 1) -> "Look":
+    def look(self, pixels: NDArray[Any], threads: int = 1) -> Look:
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
         return Look(pixels, threads)
 
-    def find(self, look: "Look", key: Key, fpr: float = 1e-6) -> Detection:
+    def find(self, look: Look, key: Key, fpr: float = 1e-6) -> Detection:
         """Search every position of the tile: upright at each cell size that a crop may have left, the likeliest first,
         and only where that does not give a payload, at every geometry that the picture suggests."""
-        search = _Search(key, fpr)
-        upright, turned = STAGES * POSITIONS * len(look.steps), STAGES * TURNED_TESTS
+        search = Search(key, fpr)
+        upright, turned = look.tests
         for step in look.steps:
             search.add(look.upright(step), TURNS[:1], upright, PEAKS)
             if search.sure:
@@ -98,134 +92,11 @@ class DwtDct:
                     break
             else:
                 search.decode()
-        return search.conclude(look.shape)
+        return search.conclude(look)
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Cells that a mark may lie in, and what is seen there; ``warp`` is None for upright cells of ``step`` pixels."""
-
-    seen: Complex | None
-    step: int = 0
-    warp: Warp | None = None
-
-
-class Look:
-    """What one picture shows at each geometry, computed when it is first asked for."""
-
-    def __init__(self, pixels: NDArray[Any], threads: int = 1) -> None:
-        self.shape = (pixels.shape[0], pixels.shape[1])
-        self.steps = _steps_to_try(*self.shape)
-        self._picture = Pyramid(pixels, threads)
-        self._upright: dict[int, Place] = {}
-        self._views = Views(self._picture)
-
-    def upright(self, step: int) -> Place:
-        """Return the picture in cells of that many pixels."""
-        if step not in self._upright:
-            self._upright[step] = Place(observe(self._picture.at(step)), step)
-        return self._upright[step]
-
-    def elsewhere(self) -> Iterator[Place]:
-        """Yield what else to search, in every turn: the likeliest upright cells, and the geometries found."""
-        yield from (self.upright(step) for step in self.steps[:TURNED_STEPS])
-        yield from (Place(view.seen, warp=view.warp) for view in self._views)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
-    """One peak, where it was found, and the number of tests for which its p-value is corrected."""
-
-    place: Place
-    turn: Turn
-    seen: Complex  # turned
-    peak: Peak
-    tests: int
-
-    @property
-    def log10_p(self) -> float:
-        return corrected(log10_rademacher_tail(self.peak.score), self.tests)
-
-
-class _Search:
-    """The candidates of one detection under one key, best first, and what they prove."""
-
-    def __init__(self, key: Key, fpr: float) -> None:
-        self.key, self.fpr = key, fpr
-        self.carriers = carriers_for(key)
-        self.candidates: list[_Candidate] = []
-        self.best: _Candidate | None = None  # by p-value
-        self.checked = 0  # MACs compared
-        self.decoded: tuple[_Candidate, int, bytes] | None = None  # the payload, its nonce and where it was read
-        self._tried: set[_Candidate] = set()
-
-    def add(self, place: Place, turns: list[Turn], tests: int, count: int) -> None:
-        """Search a place, as one of ``tests`` hypotheses, and keep its ``count`` best peaks."""
-        if place.seen is None:
-            return
-        tiles = np.stack([turn(place.seen) for turn in turns])
-        found = [
-            _Candidate(place, turn, seen, peak, tests)
-            for turn, seen, best in zip(turns, tiles, search(tiles, self.carriers, count), strict=True)
-            for peak in best
-        ]
-        self.candidates = sorted([*self.candidates, *found], key=lambda candidate: -candidate.peak.score)
-        highest = max(found, key=lambda candidate: candidate.peak.score)
-        if self.best is None or highest.log10_p < self.best.log10_p:
-            self.best = highest
-
-    @property
-    def sure(self) -> bool:
-        return self.best is not None and 10**self.best.log10_p <= self.fpr
-
-    def decode(self) -> bool:
-        """Decode at the best places that were not tried yet; the MAC is evidence of its own beside the pilots'."""
-        for candidate in self.candidates[: 1 if self.sure else PEAKS]:
-            if candidate in self._tried:
-                continue
-            self._tried.add(candidate)
-            payload, nonce, compared = self._read(candidate)
-            self.checked += compared
-            if payload is not None:
-                self.decoded = candidate, nonce, payload
-                return True
-        return False
-
-    def _read(self, candidate: _Candidate) -> tuple[bytes | None, int, int]:
-        """Return (payload, nonce, MACs compared), trying the nonce as read and with its doubtful signs turned."""
-        peak = candidate.peak
-        llr = soft_bits(candidate.seen, self.carriers, peak)
-        checked = 0
-        for turned in (None, *np.argsort(np.abs(peak.agreement))[:DOUBTFUL_SIGNS]):
-            signs = peak.signs.copy()
-            if turned is not None:
-                signs[turned] *= -1
-            nonce = nonce_of(signs)
-            decoded = payload_code.decode(llr, self.key, nonce)
-            checked += decoded.candidates
-            if decoded:
-                return decoded.payload, nonce, checked
-        return None, 0, checked
-
-    def conclude(self, shape: tuple[int, int]) -> Detection:
-        """Return what was found in a picture of that shape."""
-        best = self.best
-        if best is None:
-            reason = "inconclusive: too little signal (flat, or a few lines only) to tell a mark from none"
-            return Detection(0.0, self.fpr, key_id=self.key.id, reasons=(reason,))
-        nothing = Detection(best.log10_p, self.fpr, key_id=self.key.id, tests=best.tests)
-        if self.decoded is not None:
-            at, nonce, payload = self.decoded
-            log10_p = either(best.log10_p, payload_code.log10_p_value(self.checked))
-            return self._found(replace(nothing, log10_p_value=log10_p, payload=payload), at, shape, nonce)
-        return self._found(nothing, best, shape, nonce_of(best.peak.signs)) if self.sure else nothing
-
-    def _found(self, found: Detection, at: _Candidate, shape: tuple[int, int], nonce: int) -> Detection:
-        """Add where the mark was found to what was found."""
-        step = at.place.step
-        warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
-        shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
-        return replace(found, method=DwtDct.name, geometry=warp.geometry(shape, at.turn.matrix, shift))
+    def find_all(self, look: Look, key: Key, fpr: float = 1e-6) -> list[Detection]:
+        """Search the picture and every window of it; return each mark, the surest first (see ``several``)."""
+        return find_all(look, key, fpr)
 
 
 def _marked(
@@ -284,10 +155,3 @@ def content_nonce(cells: NDArray[np.float32], key: Key) -> int:
 
 def _opacity(alpha: NDArray[Any], step: int) -> NDArray[np.float32]:
     return np.asarray(cell_means(np.ascontiguousarray(alpha[..., None]), step) / 255, np.float32)
-
-
-def _steps_to_try(height: int, width: int) -> tuple[int, ...]:
-    """Cell sizes for a picture of this size, and for larger ones that it may be a crop of."""
-    first = STEPS.index(step_for(height, width))
-    smallest = min(height, width)
-    return tuple(step for step in STEPS[first : first + CROP_STEPS] if smallest // step > 8)

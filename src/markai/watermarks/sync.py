@@ -77,7 +77,11 @@ def observe(plane: NDArray[np.float32]) -> Complex | None:
 
 def seen_in(plane: NDArray[np.float32]) -> Complex | None:
     """Return what :func:`observe` does, of a plane that is whitened already."""
-    raw = spectrum(plane)
+    return levelled(spectrum(plane))
+
+
+def levelled(raw: Complex) -> Complex | None:
+    """Return the (POINTS,) coefficients of a whitened plane with every ring alike and single lines limited."""
     level = raw / ring_scale(raw)[RING]
     size = np.abs(level)
     power = np.minimum(size, MAGNITUDE_LIMIT) ** 2
