@@ -17,6 +17,8 @@ from markai.watermarks.carriers import TILE
 from markai.watermarks.warps import Floats, Plane, Pyramid, Warp
 
 WORKING = 448  # the picture is looked at as if it had this many pixels squared
+ENLARGED = 1.5  # at most, where it has fewer: peaks of small tiles get as wide as those of others
+QUIET = np.float32(0.25)  # of the contrast is left when levelling: what JPEG rounds to nothing is no evidence
 REACH = 0.7  # of a window's side: how far its autocorrelation is looked at
 LEAST_TILE, MOST_TILE = 32, 0.7  # sides of a tile: working pixels, and share of the window's shorter side
 LEAST_SINE, MOST_ASPECT = 0.5, 2.6  # of the angle and of the lengths of a tile's sides
@@ -241,10 +243,8 @@ def of_the_parts(plane: Plane) -> list[Candidate]:
 def working_plane(picture: Pyramid) -> tuple[Plane, float]:
     """Return the picture at about WORKING pixels squared, levelled, and how many pixels one of those has."""
     height, width = picture.shape
-    pixel = max(1.0, float(np.sqrt(height * width)) / WORKING)
-    if pixel == 1:
-        return whiten(picture.at(1)), 1.0
+    pixel = max(1 / ENLARGED, float(np.sqrt(height * width)) / WORKING)
     net = Warp.of(picture.shape, np.eye(2) * pixel, np.zeros(2), np.zeros(2))
     plane, inside = picture.read(net.nodes, pixel, 1.0)
     rows, columns = int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum())
-    return whiten(np.ascontiguousarray(plane[:rows, :columns])), pixel
+    return whiten(plane[:rows, :columns] * QUIET), pixel
