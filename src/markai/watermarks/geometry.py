@@ -7,20 +7,22 @@ One search serves all keys.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from markai._kernels import whiten
 from markai.watermarks.align import disagreement
-from markai.watermarks.carriers import FX, FY, POINTS, TILE, Complex
-from markai.watermarks.lattice import KEPT_PARTS, KEPT_WHOLE, of_the_parts, of_the_whole, working_plane
+from markai.watermarks.carriers import FX, FY, POINTS, STEPS, TILE, Complex, step_for
+from markai.watermarks.lattice import KEPT_PARTS, KEPT_UPRIGHT, KEPT_WHOLE, of_the_parts, of_the_whole, working_plane
 from markai.watermarks.sync import seen_in
 from markai.watermarks.warps import Floats, Pyramid, Warp
 
 CLEAR = 7.0  # score of a candidate above what unmarked pictures give; such a one is refined
 LEAST_SIDE = 96  # pixels: two tiles whose cells have three quarters of one
-VIEWS = KEPT_WHOLE + KEPT_PARTS  # most that there are
+LIKELY_STEPS = 2  # cell sizes about which a picture seen at an angle is looked for
+VIEWS = KEPT_UPRIGHT + KEPT_WHOLE + KEPT_PARTS  # most that there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Views:
         if min(self._picture.shape) < LEAST_SIDE:
             return
         plane, pixel = working_plane(self._picture)
-        for search in (of_the_whole, of_the_parts):
+        first = STEPS.index(step_for(*self._picture.shape))
+        sides = [TILE * step / pixel for step in STEPS[first : first + LIKELY_STEPS]]
+        for search in (of_the_whole, partial(of_the_parts, sides=sides)):
             for candidate in search(plane):
                 yield self._view(candidate.warp(self._picture.shape, pixel), candidate.score >= CLEAR)
 
