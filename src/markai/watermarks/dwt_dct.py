@@ -20,8 +20,8 @@ from markai.detection import Detection
 from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
-from markai.watermarks.carriers import STEPS, Complex, carriers_for, nonce_of, step_for
-from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
+from markai.watermarks.carriers import STEPS, Complex, carriers_for, nonce_of, phase, step_for
+from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views, settled
 from markai.watermarks.informed import Host, residual
 from markai.watermarks.sync import POSITIONS, Peak, find_peaks, observe, peak_at, soft_bits
 from markai.watermarks.warps import Pyramid, Warp
@@ -98,7 +98,7 @@ class DwtDct:
                     break
             else:
                 search.decode()
-        return search.conclude(look.shape)
+        return search.conclude(look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +116,14 @@ class Look:
     def __init__(self, pixels: NDArray[Any]) -> None:
         self.shape = (pixels.shape[0], pixels.shape[1])
         self.steps = _steps_to_try(*self.shape)
-        self._picture = Pyramid(pixels)
+        self.picture = Pyramid(pixels)
         self._upright: dict[int, Place] = {}
-        self._views = Views(self._picture)
+        self._views = Views(self.picture)
 
     def upright(self, step: int) -> Place:
         """Return the picture in cells of that many pixels."""
         if step not in self._upright:
-            self._upright[step] = Place(observe(self._picture.at(step)), step)
+            self._upright[step] = Place(observe(self.picture.at(step)), step)
         return self._upright[step]
 
     def elsewhere(self) -> Iterator[Place]:
@@ -205,8 +205,8 @@ class _Search:
                 return decoded.payload, nonce, checked
         return None, 0, checked
 
-    def conclude(self, shape: tuple[int, int]) -> Detection:
-        """Return what was found in a picture of that shape."""
+    def conclude(self, look: Look) -> Detection:
+        """Return what was found in a picture."""
         best = self.best
         if best is None:
             reason = "inconclusive: too little signal (flat, or a few lines only) to tell a mark from none"
@@ -215,15 +215,24 @@ class _Search:
         if self.decoded is not None:
             at, nonce, payload = self.decoded
             log10_p = either(best.log10_p, payload_code.log10_p_value(self.checked))
-            return self._found(replace(nothing, log10_p_value=log10_p, payload=payload), at, shape, nonce)
-        return self._found(nothing, best, shape, nonce_of(best.peak.signs)) if self.sure else nothing
+            return self._found(replace(nothing, log10_p_value=log10_p, payload=payload), at, look, nonce)
+        return self._found(nothing, best, look, nonce_of(best.peak.signs)) if self.sure else nothing
 
-    def _found(self, found: Detection, at: _Candidate, shape: tuple[int, int], nonce: int) -> Detection:
+    def _found(self, found: Detection, at: _Candidate, look: Look, nonce: int) -> Detection:
         """Add where the mark was found to what was found."""
-        step = at.place.step
-        warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
-        shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
-        return replace(found, method=DwtDct.name, geometry=warp.geometry(shape, at.turn.matrix, shift))
+        step, carriers = at.place.step, self.carriers
+        warp = at.place.warp or Warp.of(look.shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
+        warp = settled(look.picture, warp, at.turn, self._tile(at.peak, found.payload, nonce))
+        shift = np.array(at.peak.shift) - carriers.shifts[nonce]
+        return replace(found, method=DwtDct.name, geometry=warp.geometry(look.shape, at.turn.matrix, shift))
+
+    def _tile(self, peak: Peak, payload: bytes | None, nonce: int) -> Complex:
+        """Return the (POINTS,) coefficients that a mark has at a peak: the pilots', and the payload's where known."""
+        values = np.concatenate([np.zeros(payload_code.CODE_BITS, np.float32), peak.signs])
+        if payload is not None:
+            values = self.carriers.values(payload_code.encode(payload, self.key, nonce), nonce)
+        parts = self.carriers.direction * values[self.carriers.symbol]
+        return np.asarray((parts[:, 0] + 1j * parts[:, 1]) * phase(slice(None), peak.shift).conj(), np.complex64)
 
 
 def _reads(cells: NDArray[np.float32], key: Key, payload: bytes, nonce: int, shift: tuple[int, int]) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markai._kernels import whiten
-from markai.watermarks.align import disagreement
+from markai.watermarks.align import disagreement, misfit
 from markai.watermarks.carriers import FX, FY, POINTS, STEPS, TILE, Complex, step_for
 from markai.watermarks.lattice import KEPT_PARTS, KEPT_UPRIGHT, KEPT_WHOLE, of_the_parts, of_the_whole, working_plane
 from markai.watermarks.sync import seen_in
@@ -98,6 +98,15 @@ class Turn:
         """Return the coefficients of the tile turned back."""
         values = seen[self._order]
         return np.where(self._conjugate, values.conj(), values)
+
+
+def settled(picture: Pyramid, warp: Warp, turn: Turn, tile: Complex) -> Warp:
+    """Return the net moved to where the (POINTS,) tile, known once a mark was found, lies best under an affine map.
+
+    A mark is read where it is half a degree or a percent off; the geometry that is told should not be.
+    """
+    cells, inside = warp.read(picture)
+    return warp.moved(misfit(whiten(cells) * inside, Turn.of(turn.matrix.T)(tile)))
 
 
 _QUARTER = np.array([[0.0, -1.0], [1.0, 0.0]])

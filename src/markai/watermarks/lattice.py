@@ -244,7 +244,7 @@ def _distinct(candidates: list[Candidate], count: int) -> list[Candidate]:
 
 
 def of_the_whole(plane: Plane) -> list[Candidate]:
-    """Return the best affine candidates for a levelled plane: upright squares, then the best of all lattices.
+    """Return the best affine candidates for a levelled plane, best first: of upright squares, and of all lattices.
 
     Few hypotheses need little evidence: a square that only its size is searched for is found where its score is 4.
     """
@@ -255,8 +255,11 @@ def of_the_whole(plane: Plane) -> list[Candidate]:
     squares = [Candidate(float(score), side, flat, centre) for score, side in zip(scores, sides, strict=True)]
     seeds = [Candidate(score, tile, flat, centre) for score, tile in windows.seeds(3 * KEPT_WHOLE)]
     reach = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
-    upright = [_climb(windows, square, np.array([0.25, 0, 0, 0.25, 0, 0])) for square in _distinct(squares, KEPT_UPRIGHT)]
-    return upright + _distinct([_climb(windows, seed, reach) for seed in _distinct(seeds, KEPT_WHOLE)], KEPT_WHOLE)
+    upright = [
+        _climb(windows, square, np.array([0.25, 0, 0, 0.25, 0, 0])) for square in _distinct(squares, KEPT_UPRIGHT)
+    ]
+    found = [_climb(windows, seed, reach) for seed in _distinct(seeds, KEPT_WHOLE)]
+    return _best(upright + found, KEPT_UPRIGHT + KEPT_WHOLE)
 
 
 def of_the_parts(plane: Plane, sides: Sequence[float]) -> list[Candidate]:
