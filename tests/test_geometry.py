@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 from scipy.ndimage import map_coordinates
 
@@ -121,6 +122,17 @@ def test_a_mark_that_lies_where_it_lay_costs_no_search(marked, key):
     assert turned.tests > found.tests
 
 
+@pytest.mark.parametrize("size", [(641, 449), (333, 1279), (769, 513)])
+def test_upright_pictures_of_odd_sizes_are_told_exactly(photo, key, size):
+    """Cells and nodes do not fill such pictures; what is half a degree off is told there too."""
+    pixels = np.asarray(Image.fromarray(photo).resize(size[::-1]))
+    marked = MARK.embed(pixels, key, PAYLOAD)
+    upright = find(marked, key).geometry
+    assert (upright.scale_x, upright.scale_y) == pytest.approx((1, 1), abs=1e-9)
+    assert upright.rotation == pytest.approx(0, abs=1e-9)
+    assert find(apply("rotate:0.4", marked), key).geometry.rotation == pytest.approx(0.4, abs=0.1)
+
+
 def test_one_search_serves_all_keys(marked, key):
     look = MARK.look(apply("rotate:7", marked))
     assert not MARK.find(look, OTHER)
@@ -201,16 +213,16 @@ def test_tiles_that_disagree_are_told_how_far():
 
 
 def test_a_known_tile_tells_an_affine_misfit():
-    shape = (8 * SPACING, 10 * SPACING)
-    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
-    off = np.stack([0.5 + 0.004 * (x - 160) - 0.006 * (y - 128), 0.005 * (y - 128) + 0.003 * (x - 160)], axis=2)
-    number = np.stack([y, x], axis=2)
-    tile = spectrum(whiten(repeated(shape, number, 0, 4)))
-    plane = whiten(repeated(shape, number - off, 4, 4))
+    number = np.stack(np.mgrid[:256, :320], axis=2) + 0.5
+    offset, slope = np.array([-0.6, -0.9]), np.array([[-0.006, 0.005], [0.004, 0.003]])
+    tile = spectrum(whiten(repeated(number.shape[:2], number, 0, 4)))
+    plane = whiten(repeated(number.shape[:2], number - offset - number @ slope, 4, 4))
     plane[:, :64] = 0  # as where a turned picture is black
-    expected = np.pad(off, ((0, 1), (0, 1), (0, 0)), mode="edge")[::SPACING, ::SPACING]
-    np.testing.assert_allclose(misfit(plane, tile), expected, atol=0.12)
-    np.testing.assert_array_equal(misfit(whiten(repeated(shape, number, 4, 5)) * 0, tile), 0)
+    told, sloping = misfit(plane, tile)
+    np.testing.assert_allclose(sloping, slope, atol=5e-4)
+    np.testing.assert_allclose(told, offset, atol=0.12)
+    for nothing in (np.zeros_like(plane), whiten(repeated(number.shape[:2], number, 4, 4))):
+        np.testing.assert_array_equal(misfit(nothing, tile)[1], 0)
 
 
 def test_every_turn_of_the_tile(photo):

@@ -77,8 +77,8 @@ def _correlations(spectra: Complex, others: Complex) -> Plane:
     return np.asarray((_DOWN @ grid @ _ACROSS).real, np.float32)
 
 
-def misfit(plane: Plane, tile: Complex) -> Floats:
-    """Return (n, m, 2): how many cells (y, x) each node is off, as one affine map, where the (POINTS,) tile is known.
+def misfit(plane: Plane, tile: Complex) -> tuple[Floats, Floats]:
+    """Return (2,) and (2, 2): cell q of the plane is off by ``offset + q @ slope``, where the (POINTS,) tile is known.
 
     Rectangles of whole tiles are folded and correlated with it. For the geometry that is told, after the decision.
     """
@@ -94,18 +94,17 @@ def misfit(plane: Plane, tile: Complex) -> Floats:
                 y, x = (float(energy.sum(axis=1 - axis) @ np.arange(part.shape[axis])) / total for axis in (0, 1))
                 places.append([top + y, left + x])
                 parts.append(spectrum(part))
-    high, wide = (side // SPACING + 1 for side in plane.shape)
-    nodes = SPACING * np.moveaxis(np.mgrid[:high, :wide], 0, 2)
     if len(parts) < 3:
-        return np.zeros(nodes.shape)
+        return np.zeros(2), np.zeros((2, 2))
     peak, sure = _peaks(_correlations(np.stack(parts), tile[None]))
     centre = np.mean(places, axis=0)
     terms = np.column_stack([np.ones(len(places)), np.array(places) - centre])
     weighted = terms.T * sure
     # What nothing speaks for is 0: each number has the weight of one deviation at a tile's distance.
     fitted = np.linalg.solve(weighted @ terms + np.diag([1.0, TILE**2, TILE**2]), weighted @ peak)
-    by = fitted[0] + (nodes - centre) @ fitted[1:]
-    return by if np.abs(fitted[0] + terms[:, 1:] @ fitted[1:]).max() > NOISE else np.zeros(nodes.shape)
+    if np.abs(terms @ fitted).max() <= NOISE:
+        fitted = np.zeros_like(fitted)
+    return fitted[0] - centre @ fitted[1:], fitted[1:]
 
 
 def _thirds(energy: Plane) -> NDArray[np.int64]:

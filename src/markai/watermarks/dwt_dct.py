@@ -222,7 +222,7 @@ class _Search:
         """Add where the mark was found to what was found."""
         step, carriers = at.place.step, self.carriers
         warp = at.place.warp or Warp.of(look.shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
-        warp = settled(look.picture, warp, at.turn, self._tile(at.peak, found.payload, nonce))
+        warp = settled(look.picture, warp, at.turn, self._tile(at.peak, found.payload, nonce), step)
         shift = np.array(at.peak.shift) - carriers.shifts[nonce]
         return replace(found, method=DwtDct.name, geometry=warp.geometry(look.shape, at.turn.matrix, shift))
 

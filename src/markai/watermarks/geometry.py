@@ -17,7 +17,7 @@ from markai.watermarks.align import disagreement, misfit
 from markai.watermarks.carriers import FX, FY, POINTS, STEPS, TILE, Complex, step_for
 from markai.watermarks.lattice import KEPT_PARTS, KEPT_UPRIGHT, KEPT_WHOLE, of_the_parts, of_the_whole, working_plane
 from markai.watermarks.sync import seen_in
-from markai.watermarks.warps import Floats, Pyramid, Warp
+from markai.watermarks.warps import SPACING, Floats, Pyramid, Warp
 
 CLEAR = 7.0  # score of a candidate above what unmarked pictures give; such a one is refined
 LEAST_SIDE = 96  # pixels: two tiles whose cells have three quarters of one
@@ -100,13 +100,20 @@ class Turn:
         return np.where(self._conjugate, values.conj(), values)
 
 
-def settled(picture: Pyramid, warp: Warp, turn: Turn, tile: Complex) -> Warp:
+def settled(picture: Pyramid, warp: Warp, turn: Turn, tile: Complex, step: int = 0) -> Warp:
     """Return the net moved to where the (POINTS,) tile, known once a mark was found, lies best under an affine map.
 
-    A mark is read where it is half a degree or a percent off; the geometry that is told should not be.
+    A mark is read where it is half a degree or a percent off; the geometry that is told should not be. ``step`` is the
+    size of upright cells, which are there already; 0 where the net has to be read.
     """
-    cells, inside = warp.read(picture)
-    return warp.moved(misfit(whiten(cells) * inside, Turn.of(turn.matrix.T)(tile)))
+    if step:
+        plane = whiten(picture.at(step))
+    else:
+        cells, inside = warp.read(picture)
+        plane = whiten(cells) * inside
+    offset, slope = misfit(plane, Turn.of(turn.matrix.T)(tile))
+    high, wide = warp.nodes.shape[:2]
+    return warp.moved(offset + SPACING * np.moveaxis(np.mgrid[:high, :wide], 0, 2) @ slope)
 
 
 _QUARTER = np.array([[0.0, -1.0], [1.0, 0.0]])
