@@ -46,6 +46,7 @@ class Reading:
     squares: Plane
     warp: Warp | float
     shape: tuple[int, int]
+    size: tuple[int, int]  # of the plane, in cells
 
     @classmethod
     def of(cls, plane: Plane, tile: Plane, warp: Warp | float, shape: tuple[int, int]) -> "Reading":
@@ -56,7 +57,7 @@ class Reading:
         products = (padded.reshape(-1, TILE, wide // TILE, TILE) * tile[:, None]).reshape(high, wide)
         n, m = (-(-side // BLOCK) for side in plane.shape)
         squares = _block_sums(products * products)
-        return cls(_block_sums(products)[:n, :m], squares[:n, :m], warp, shape)
+        return cls(_block_sums(products)[:n, :m], squares[:n, :m], warp, shape, (plane.shape[0], plane.shape[1]))
 
     @cached_property
     def centres(self) -> Floats:
@@ -101,6 +102,10 @@ class Reading:
         inside = ((at >= 0) & (at < grid)).all(axis=2)
         y, x = np.where(inside[..., None], at, 0).transpose(2, 0, 1)
         return np.where(inside, presence[y, x], np.float32(0))
+
+    def at_cells(self, presence: Plane) -> Plane:
+        """Return the presence at every cell of the plane that was correlated."""
+        return self.at_blocks(presence).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[: self.size[0], : self.size[1]]
 
 
 def pattern(

@@ -14,9 +14,9 @@ from markai.detection import Coverage, Detection, Geometry
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.align import bending
-from markai.watermarks.carriers import Complex, carriers_for, nonce_of
+from markai.watermarks.carriers import Complex, carriers_for, nonce_of, phase
 from markai.watermarks.coverage import Reading, pattern
-from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
+from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views, settled
 from markai.watermarks.places import Place, steps_to_try, windows
 from markai.watermarks.sync import POSITIONS, Peak, levelled, search, soft_bits, spectrum
 from markai.watermarks.warps import Plane, Pyramid, Warp
@@ -168,26 +168,43 @@ class Search:
             return self.found(replace(nothing, log10_p_value=log10_p, payload=payload), look, at, nonce)
         return self.found(nothing, look, best, nonce_of(best.peak.signs)) if self.sure else nothing
 
-    def found(self, found: Detection, look: Look, at: Candidate, nonce: int) -> Detection:
-        """Add to what was found where that is, and what happened to the picture."""
-        coverage = Coverage(self.reading(look, at, nonce, found.payload)[0].presence)
-        return replace(found, method=METHOD, geometry=self.geometry(look, at, nonce), coverage=coverage)
+    def found(self, found: Detection, look: Look, at: Candidate, nonce: int, alone: bool = True) -> Detection:
+        """Add to what was found where that is, and what happened to the picture.
 
-    def geometry(self, look: Look, at: Candidate, nonce: int) -> Geometry:
+        Where a mark is not ``alone``, its geometry is taken from where it is: the presence costs 2 ms.
+        """
+        reading, plane = self.reading(look, at, nonce, found.payload)
+        if not alone:
+            plane = plane * reading.at_cells(reading.presence())
+        parts = self.carriers.direction * self._values(nonce, found.payload)[self.carriers.symbol]
+        tile = (parts[:, 0] + 1j * parts[:, 1]) * phase(slice(None), at.peak.shift).conj()
+        net = reading.warp if isinstance(reading.warp, Warp) else self._net(look, at)
+        net = settled(net, plane, at.turn, np.asarray(tile, np.complex64))
+        geometry = self.geometry(look, at, nonce, net)
+        return replace(found, method=METHOD, geometry=geometry, coverage=Coverage(reading.presence))
+
+    def geometry(self, look: Look, at: Candidate, nonce: int, net: Warp | None = None) -> Geometry:
         """Return what happened to the picture, if the mark is there."""
-        step, shape = at.place.step, look.shape
-        warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
         shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
-        return warp.geometry(shape, at.turn.matrix, shift)
+        return (net or self._net(look, at)).geometry(look.shape, at.turn.matrix, shift)
+
+    @staticmethod
+    def _net(look: Look, at: Candidate) -> Warp:
+        return at.place.warp or Warp.of(look.shape, np.eye(2) * at.place.step, np.zeros(2), np.zeros(2))
+
+    def _values(self, nonce: int, payload: bytes | None) -> NDArray[np.float32]:
+        """Return the (SYMBOLS,) signs of all that is known of the mark: the pilots', and the payload's; 0 of others."""
+        values = self.carriers.values(payload_code.encode(payload or b"", self.key, nonce), nonce)
+        if payload is None:
+            values[: payload_code.CODE_BITS] = 0
+        return values
 
     def reading(self, look: Look, at: Candidate, nonce: int, payload: bytes | None) -> tuple[Reading, Plane]:
         """Correlate the picture, place by place, with all that is known of the mark: the pilots, and the payload.
 
         Returns the levelled plane too that was correlated.
         """
-        values = self.carriers.values(payload_code.encode(payload or b"", self.key, nonce), nonce)
-        if payload is None:
-            values[: payload_code.CODE_BITS] = 0
+        values = self._values(nonce, payload)
         place, shift, turn = at.place, at.peak.shift, at.turn
         if place.warp is None:
             plane = look.plane(place.step)
