@@ -103,24 +103,53 @@ class Reading:
         return np.where(inside, presence[y, x], np.float32(0))
 
 
-def pattern(
-    raw: Complex, carriers: Carriers, values: NDArray[np.float32], shift: tuple[float, float], turn: Turn
-) -> Plane:
-    """Return the (TILE, TILE) tile to correlate a levelled plane with, from the plane's (POINTS,) spectrum.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a mark: ``values`` (SYMBOLS,) are its signs, 0 where unknown; the tile's shift; its turn."""
 
-    ``values`` (SYMBOLS,) are the known signs, 0 where nothing is known. The plane itself says how much of each ring is
-    left: a ring counts by its gain over its noise.
-    """
-    signs = np.ascontiguousarray(carriers.direction * values[carriers.symbol]).view(np.complex64)[:, 0]
-    waves = signs * phase(slice(None), shift).conj()
-    agreement, known, power = (
-        np.add.reduceat(each, RING_STARTS)
-        for each in ((turn(raw) * waves.conj()).real, np.abs(signs) ** 2, np.abs(raw) ** 2)
-    )
-    power /= np.diff(RING_STARTS, append=POINTS)
-    gain = np.maximum(agreement / np.maximum(known, 1), 0)
-    weight = gain / np.maximum(power - gain**2, 0.05 * power + 1e-12)
-    return _turned(waves * weight[RING], turn)
+    carriers: Carriers
+    values: NDArray[np.float32]
+    shift: tuple[float, float]
+    turn: Turn
+
+    def pattern(self, raw: Complex) -> Plane:
+        """Return the (TILE, TILE) tile to correlate a levelled plane with, from the plane's (POINTS,) spectrum.
+
+        The plane itself says how much of each ring is left: a ring counts by its gain over its noise.
+        """
+        carriers = self.carriers
+        signs = np.ascontiguousarray(carriers.direction * self.values[carriers.symbol]).view(np.complex64)[:, 0]
+        waves = signs * phase(slice(None), self.shift).conj()
+        agreement, known, power = (
+            np.add.reduceat(each, RING_STARTS)
+            for each in ((self.turn(raw) * waves.conj()).real, np.abs(signs) ** 2, np.abs(raw) ** 2)
+        )
+        power /= np.diff(RING_STARTS, append=POINTS)
+        gain = np.maximum(agreement / np.maximum(known, 1), 0)
+        weight = gain / np.maximum(power - gain**2, 0.05 * power + 1e-12)
+        return _turned(waves * weight[RING], self.turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """All that a reading of upright cells needs, in a byte per cell: most detections are never asked where."""
+
+    plane: NDArray[np.int8]
+    raw: Complex
+    known: Known
+    step: int
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, plane: Plane, raw: Complex, known: Known, step: int, shape: tuple[int, int]) -> "Upright":
+        """Round the levelled plane to a twentieth of its deviation."""
+        flat = plane.ravel()
+        scale = 20 / max(math.sqrt(float(flat @ flat) / flat.size), 1e-9)
+        return cls(np.clip(plane * np.float32(scale), -127, 127).astype(np.int8), raw, known, step, shape)
+
+    def presence(self) -> Plane:
+        """Return what :meth:`Reading.presence` does."""
+        return Reading.of(self.plane.astype(np.float32), self.known.pattern(self.raw), self.step, self.shape).presence()
 
 
 def _turned(coefficients: Complex, turn: Turn) -> Plane:

@@ -15,11 +15,11 @@ from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.align import bending
 from markai.watermarks.carriers import Complex, carriers_for, nonce_of
-from markai.watermarks.coverage import Reading, pattern
+from markai.watermarks.coverage import Known, Reading, Upright
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
 from markai.watermarks.places import Place, steps_to_try, windows
 from markai.watermarks.sync import POSITIONS, Peak, levelled, search, soft_bits, spectrum
-from markai.watermarks.warps import Plane, Pyramid, Warp
+from markai.watermarks.warps import SPACING, Plane, Pyramid, Warp
 
 METHOD = "dwt-dct"
 STAGES = 2  # the cheap hypotheses and the search: each may use half of the rate of false positives
@@ -170,36 +170,40 @@ class Search:
 
     def found(self, found: Detection, look: Look, at: Candidate, nonce: int) -> Detection:
         """Add to what was found where that is, and what happened to the picture."""
-        coverage = Coverage(self.reading(look, at, nonce, found.payload)[0].presence)
+        step, known = at.place.step, self.known(at, nonce, found.payload)
+        if at.place.warp is None:
+            later = Upright.of(look.plane(step), look.spectrum(step), known, step, look.shape)
+            coverage = Coverage(later.presence)
+        else:
+            coverage = Coverage(self.reading(look, at, known)[0].presence)
         return replace(found, method=METHOD, geometry=self.geometry(look, at, nonce), coverage=coverage)
 
     def geometry(self, look: Look, at: Candidate, nonce: int) -> Geometry:
         """Return what happened to the picture, if the mark is there."""
-        step, shape = at.place.step, look.shape
-        warp = at.place.warp or Warp.of(shape, np.eye(2) * step, np.zeros(2), np.zeros(2))
+        # Upright cells are a net too, of which one mesh says all.
+        warp = at.place.warp or Warp(at.place.step * SPACING * np.moveaxis(np.mgrid[:2, :2], 0, 2).astype(np.float64))
         shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
-        return warp.geometry(shape, at.turn.matrix, shift)
+        return warp.geometry(look.shape, at.turn.matrix, shift)
 
-    def reading(self, look: Look, at: Candidate, nonce: int, payload: bytes | None) -> tuple[Reading, Plane]:
-        """Correlate the picture, place by place, with all that is known of the mark: the pilots, and the payload.
-
-        Returns the levelled plane too that was correlated.
-        """
+    def known(self, at: Candidate, nonce: int, payload: bytes | None) -> Known:
+        """Return what is known of a mark: the pilots, and the payload where there is one."""
         values = self.carriers.values(payload_code.encode(payload or b"", self.key, nonce), nonce)
         if payload is None:
             values[: payload_code.CODE_BITS] = 0
-        place, shift, turn = at.place, at.peak.shift, at.turn
-        if place.warp is None:
-            plane = look.plane(place.step)
-            tile = pattern(look.spectrum(place.step), self.carriers, values, shift, turn)
-            return Reading.of(plane, tile, place.step, look.shape), plane
-        warp, (plane, inside) = place.warp, look.levelled(place.warp)
-        tile = pattern(spectrum(plane), self.carriers, values, shift, turn)
+        return Known(self.carriers, values, at.peak.shift, at.turn)
+
+    def reading(self, look: Look, at: Candidate, known: Known) -> tuple[Reading, Plane]:
+        """Correlate the picture, place by place, with what is known; return the levelled plane too that was read."""
+        warp, step = at.place.warp, at.place.step
+        if warp is None:
+            plane = look.plane(step)
+            return Reading.of(plane, known.pattern(look.spectrum(step)), step, look.shape), plane
+        plane, inside = look.levelled(warp)
+        tile = known.pattern(spectrum(plane))
         reading = Reading.of(plane, tile, warp, look.shape)
-        if reading.stands_out():
-            return reading, plane
-        # The net was found without the key: where the mark is weak or bent it may be cells off.
-        warp = warp.moved(bending(plane, inside, tile))
-        plane, _ = look.levelled(warp)
-        tile = pattern(spectrum(plane), self.carriers, values, shift, turn)
-        return Reading.of(plane, tile, warp, look.shape), plane
+        if not reading.stands_out():
+            # The net was found without the key: where the mark is weak or bent it may be cells off.
+            warp = warp.moved(bending(plane, inside, tile))
+            plane, _ = look.levelled(warp)
+            reading = Reading.of(plane, known.pattern(spectrum(plane)), warp, look.shape)
+        return reading, plane

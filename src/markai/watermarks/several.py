@@ -114,7 +114,7 @@ def _read(look: Look, search: Search, candidate: Candidate) -> _Mark:
 def _focused(look: Look, search: Search, at: Candidate) -> Candidate:
     """Return the candidate with what is seen where its pilots are, and only there."""
     nonce = nonce_of(at.peak.signs)
-    reading, plane = search.reading(look, at, nonce, None)
+    reading, plane = search.reading(look, at, search.known(at, nonce, None))
     presence = reading.at_blocks(reading.presence())
     weight = presence.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[: plane.shape[0], : plane.shape[1]]
     seen = seen_in(plane * weight)
