@@ -9,8 +9,8 @@ the statistic of ``sync`` at one place: about standard normal where the mark is 
 deviation of 6 cells where it is. So a tenth of a tile suffices to tell. The presence of the mark in a square of the
 grid is the posterior of "marked" against "not", at even odds, with z ~ N(0, 1) where it is not and
 z ~ N(m, 1 + (SPREAD m)^2) where it is, since textures and flat parts hold more and less of it; m is taken from the
-picture itself. On pictures of twenty kinds with a quarter pasted over or grayed, and after JPEG 75, the squares that
-are called marked and those that are have an intersection over union of 0.93 to 0.96 (docs/dwt-dct.md).
+picture itself; neighbouring squares are alike. It is no p-value: it supposes that the mark is there, and says where.
+How well it agrees with what was pasted over, and where it ends, is in docs/dwt-dct.md.
 """
 
 import math
