@@ -27,7 +27,7 @@ from markai.watermarks.warps import SPACING, Floats, Plane, Warp
 BLOCK = 8  # cells that are summed first; a square of the grid has at least as many
 ACROSS = 32  # squares along the longer side, at most
 NARROWEST, WIDEST = 6.0, 32.0  # cells: deviation of the window, widened by steps until the mark stands out
-STANDS_OUT = 4.0  # of z where marked
+STANDS_OUT = 4.0  # mean of z where marked, less is taken for noise
 SPREAD = 0.25  # of z where marked, over its mean
 QUIET = 0.6  # of the median noise power: a window with less to correlate proves no more than one that has it
 MOST_LLR = 15.0
@@ -85,7 +85,7 @@ class Reading:
         while True:
             z = _window(maps, [width * cell * n / pixels for n, pixels in zip(grid, self.shape, strict=True)])
             mean = _mean_where_marked(z)
-            if mean >= STANDS_OUT or width >= WIDEST:
+            if mean > STANDS_OUT or width >= WIDEST:
                 return _alike(_log_odds(z, mean))
             width *= math.sqrt(2)
 
@@ -219,7 +219,7 @@ def _mean_where_marked(z: Floats) -> float:
     mean = float((above**3).sum() / max((above**2).sum(), 1e-9))
     for _ in range(STEPS):
         marked = 1 / (1 + np.exp(-_log_odds(z, mean)))
-        mean = float((marked * z).sum() / marked.sum())
+        mean = max(STANDS_OUT, float((marked * z).sum() / marked.sum()))
     return mean
 
 
