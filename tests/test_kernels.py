@@ -214,13 +214,27 @@ def test_warp_equals_the_reference(plane, count, spacing, seed):
     st.tuples(st.integers(0, 6), st.integers(0, 9)),
     seeds,
 )
-def test_sum_samples_equals_the_reference(shape, count, seed):
+def test_lattice_scores_equals_the_reference(shape, count, seed):
     rng = np.random.default_rng(seed)
     maps = rng.standard_normal(shape).astype(np.float32)
-    points = (rng.uniform(-0.3, 1.3, (count[0], shape[0], count[1], 2)) * shape[1:]).astype(np.float32)
-    sums = native.sum_samples(maps, points)
-    assert sums.shape == (count[0],)
-    np.testing.assert_allclose(sums, reference.sum_samples(maps, points), rtol=1e-4, atol=1e-3)
+    sides = rng.uniform(-0.3 * max(shape), 0.3 * max(shape), (count[0], shape[0], 2, 2)).astype(np.float32)
+    multiples = rng.integers(-2, 3, (2, count[1])).astype(np.float32)
+    given = maps, sides, multiples, 2.0 * shape[1], 2.0 * shape[2]
+    scores = native.lattice_scores(*given)
+    assert scores.shape == (count[0],)
+    np.testing.assert_allclose(scores, reference.lattice_scores(*given), rtol=1e-3, atol=1e-3)
+
+
+def test_lattice_scores_sees_a_lattice():
+    """Ones at every multiple of two sides, and at none other: the root of how many overlaps there are."""
+    i, j = np.mgrid[-2:3, -2:3]
+    y, x = 4 * i - j, i + 5 * j
+    maps = np.zeros((1, 41, 41), np.float32)
+    maps[0, 20 + y, 20 + x] = 1
+    sides = np.array([[[[4, -1], [1, 5]]], [[[4, -1], [1, 6]]]], np.float32)
+    multiples = np.array([[1, 0, 1, 2], [0, 1, 1, -1]], np.float32)
+    scores = native.lattice_scores(maps, sides, multiples, 1e6, 1e6)
+    np.testing.assert_allclose(scores, [2, 0.5], rtol=1e-4)
 
 
 def some_waves(tiles, waves, groups, seed):
@@ -323,6 +337,7 @@ def test_pull_is_the_gradient_it_says_it_is():
 # Refusals: an exception, never a crash
 
 CELLS = np.zeros((10, 10), np.float32)
+SIDES = np.ones((1, 1, 2, 2), np.float32)
 NODES = np.zeros((2, 2, 2), np.float32)
 TURN, SYMBOL, DIRECTION = np.ones(3, np.complex64), np.ones((3, 2), np.int64), np.ones((3, 2), np.float32)
 PIXELS = np.zeros((20, 20, 3), np.uint8)
@@ -390,9 +405,10 @@ REFUSED = {
     "65 groups": lambda: native.strongest_shifts(*WAVES, 65, 1),
     "no peaks": lambda: native.strongest_shifts(*WAVES, 2, 0),
     "complex waves": lambda: native.strongest_shifts(WAVES[0].view(np.complex64), *WAVES[1:], 2, 1),
-    "sum_samples of a plane": lambda: native.sum_samples(CELLS, np.zeros((1, 1, 1, 2), np.float32)),
-    "sum_samples of other maps": lambda: native.sum_samples(CELLS[None], np.zeros((1, 2, 1, 2), np.float32)),
-    "sum_samples of one row": lambda: native.sum_samples(CELLS[None, :1], np.zeros((1, 1, 1, 2), np.float32)),
+    "lattice_scores of a plane": lambda: native.lattice_scores(CELLS, SIDES, SIDES[0, 0], 9.0, 9.0),
+    "lattice_scores of other maps": lambda: native.lattice_scores(np.stack([CELLS] * 2), SIDES, SIDES[0, 0], 9.0, 9.0),
+    "lattice_scores of one row": lambda: native.lattice_scores(CELLS[None, :1], SIDES, SIDES[0, 0], 9.0, 9.0),
+    "lattice_scores of no size": lambda: native.lattice_scores(CELLS[None], SIDES, SIDES[0, 0], 0.0, 9.0),
 }
 
 
@@ -443,8 +459,10 @@ RELEASED = {
     "gather_symbols": lambda: native.gather_symbols(MANY, TURN, SYMBOL, DIRECTION, 1600),
     "scatter_symbols": lambda: native.scatter_symbols(LARGE, TURN, SYMBOL, DIRECTION),
     "warp": lambda: native.warp(LARGE, 1600 * np.mgrid[:2, :2].astype(np.float32).transpose(1, 2, 0).copy(), 1000, 0.0),
-    "sum_samples": lambda: native.sum_samples(LARGE[None], np.ones((1000, 1, 1000, 2), np.float32)),
     "strongest_shifts": lambda: native.strongest_shifts(*some_waves(20, 200, 8, 0), 8, 1),
+    "lattice_scores": lambda: native.lattice_scores(
+        LARGE[None], np.ones((1000, 1, 2, 2), np.float32), np.ones((2, 1000), np.float32), 9.0, 9.0
+    ),
     "cell_means": lambda: native.cell_means(WIDE, 2),
     "cell_means_and_spread": lambda: native.cell_means_and_spread(WIDE, 2),
     "add_cells": lambda: native.add_cells(WIDE, LARGE, 2),

@@ -207,14 +207,17 @@ nb::tuple warp(Plane plane, In<float, nb::shape<-1, -1, 2>> nodes, std::size_t s
     return nb::make_tuple(cells, inside);
 }
 
-Out<float, 1> sum_samples(In<float, nb::ndim<3>> maps, In<float, nb::shape<-1, -1, -1, 2>> points) {
+Out<float, 1> lattice_scores(In<float, nb::ndim<3>> maps, In<float, nb::shape<-1, -1, 2, 2>> sides,
+                             In<float, nb::shape<2, -1>> multiples, float height, float width) {
     if (maps.shape(1) < 2 || maps.shape(2) < 2) throw std::invalid_argument("maps must be at least 2 x 2");
-    if (points.shape(1) != maps.shape(0)) throw std::invalid_argument("points must be (trials, maps, each, 2)");
-    auto sums = make<float, 1>({points.shape(0)});
+    if (sides.shape(1) != maps.shape(0)) throw std::invalid_argument("sides must be (trials, maps, 2, 2)");
+    if (!(height > 0 && width > 0)) throw std::invalid_argument("the windows must have a size");
+    const float size[2] = {height, width};
+    auto scores = make<float, 1>({sides.shape(0)});
     nb::gil_scoped_release release;
-    markai::sum_samples(maps.data(), maps.shape(0), maps.shape(1), maps.shape(2), points.data(), points.shape(0),
-                        points.shape(2), sums.data());
-    return sums;
+    markai::lattice_scores(maps.data(), maps.shape(0), maps.shape(1), maps.shape(2), sides.data(), sides.shape(0),
+                           multiples.data(), multiples.shape(1), size, scores.data());
+    return scores;
 }
 
 nb::tuple strongest_shifts(In<float, nb::shape<-1, -1, 2>> amplitudes, In<std::int32_t, nb::shape<-1, 2>> frequencies,
@@ -288,9 +291,10 @@ NB_MODULE(_native, m) {
     m.def("scatter_symbols", &scatter_symbols, "amplitudes"_a.noconvert(), "turn"_a.noconvert(), "symbol"_a.noconvert(),
           "direction"_a.noconvert());
     m.def("warp", &warp, "plane"_a.noconvert(), "nodes"_a.noconvert(), "spacing"_a, "fill"_a);
-    m.def("sum_samples", &sum_samples, "maps"_a.noconvert(), "points"_a.noconvert());
     m.def("strongest_shifts", &strongest_shifts, "amplitudes"_a.noconvert(), "frequencies"_a.noconvert(),
           "group"_a.noconvert(), "groups"_a, "count"_a);
+    m.def("lattice_scores", &lattice_scores, "maps"_a.noconvert(), "sides"_a.noconvert(), "multiples"_a.noconvert(),
+          "height"_a, "width"_a);
     m.def("polar_encode", &polar_encode, "bits"_a.noconvert());
     m.def("polar_list_decode", &polar_list_decode, "llr"_a.noconvert(), "frozen"_a.noconvert(), "list_size"_a);
 }

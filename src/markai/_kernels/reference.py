@@ -215,14 +215,22 @@ def warp(plane: Plane, nodes: Plane, spacing: int, fill: float) -> tuple[Plane, 
     return np.where(inside, total, fill).astype(np.float32), inside
 
 
-def sum_samples(maps: Plane, points: Plane) -> Plane:
-    """Sum maps (n, H, W), read bilinearly at points (trials, n, each, 2) as (y, x); 0 where that is outside."""
-    sums = np.zeros(len(points))
-    for plane, at in zip(maps.astype(np.float64), points.astype(np.float64).swapaxes(0, 1), strict=True):
-        inside = ((at >= 0) & (at <= np.array(plane.shape) - 1)).all(axis=2)
-        y, x = np.where(inside[..., None], at, 0).transpose(2, 0, 1)
-        sums += np.where(inside, _bilinear(plane, y, x), 0).sum(axis=1)
-    return sums.astype(np.float32)
+def lattice_scores(maps: Plane, sides: Plane, multiples: Plane, height: float, width: float) -> Plane:
+    """How much autocorrelations show at lattices, in the noise's deviations.
+
+    ``maps`` (n, H, W) have lag 0 in the middle; ``sides`` (trials, n, 2, 2) are a lattice's sides in each, as columns
+    (y, x); ``multiples`` (2, m) say which of its vectors count. The sum is over the root of the summed shares by which
+    windows of that height and width overlap; lags outside of the maps count for nothing.
+    """
+    lags = np.einsum("tnab,bm->ntma", sides.astype(np.float64), multiples)
+    reach = (np.array(maps.shape[1:]) - 1) / 2
+    inside = (np.abs(lags) < reach).all(axis=3)
+    overlap = np.where(inside, (1 - np.abs(lags) / [height, width]).prod(axis=3), 0).sum(axis=(0, 2))
+    sums = np.zeros(len(sides))
+    for plane, at, counts in zip(maps.astype(np.float64), lags + reach, inside, strict=True):
+        y, x = np.where(counts[..., None], at, 0).transpose(2, 0, 1)
+        sums += np.where(counts, _bilinear(plane, y, x), 0).sum(axis=1)
+    return np.asarray(sums / np.sqrt(np.maximum(overlap, 1e-3)), np.float32)
 
 
 def strongest_shifts(

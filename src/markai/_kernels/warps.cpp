@@ -1,6 +1,7 @@
 #include "warps.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace markai {
 namespace {
@@ -54,16 +55,21 @@ void warp(const float* plane, std::size_t height, std::size_t width, const float
     }
 }
 
-void sum_samples(const float* maps, std::size_t count, std::size_t height, std::size_t width, const float* points,
-                 std::size_t trials, std::size_t each, float* sums) {
-    const float bottom = float(height - 1), right = float(width - 1);
+void lattice_scores(const float* maps, std::size_t count, std::size_t height, std::size_t width, const float* sides,
+                    std::size_t trials, const float* multiples, std::size_t each, const float* size, float* scores) {
+    const float high = float(height - 1) / 2, wide = float(width - 1) / 2;
     for (std::size_t i = 0; i < trials; ++i) {
-        float sum = 0;
-        for (std::size_t j = 0; j < count; ++j)
-            for (std::size_t k = 0; k < each; ++k, points += 2)
-                if (points[0] >= 0 && points[0] <= bottom && points[1] >= 0 && points[1] <= right)
-                    sum += sample(maps + j * height * width, height, width, points[0], points[1]);
-        sums[i] = sum;
+        float sum = 0, overlap = 0;
+        for (std::size_t j = 0; j < count; ++j, sides += 4) {
+            for (std::size_t k = 0; k < each; ++k) {
+                const float y = sides[0] * multiples[k] + sides[1] * multiples[each + k];
+                const float x = sides[2] * multiples[k] + sides[3] * multiples[each + k];
+                if (!(std::fabs(y) < high && std::fabs(x) < wide)) continue;
+                sum += sample(maps + j * height * width, height, width, y + high, x + wide);
+                overlap += (1 - std::fabs(y) / size[0]) * (1 - std::fabs(x) / size[1]);
+            }
+        }
+        scores[i] = sum / std::sqrt(std::max(overlap, 1e-3f));
     }
 }
 

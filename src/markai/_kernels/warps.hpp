@@ -11,9 +11,11 @@ namespace markai {
 void warp(const float* plane, std::size_t height, std::size_t width, const float* nodes, std::size_t node_rows,
           std::size_t node_columns, std::size_t spacing, float fill, float* cells, std::uint8_t* inside);
 
-// sums[i] = sum over maps j and points k of map j, read bilinearly at points[i, j, k] = (y, x), 0 where that is not
-// between four samples. `maps` is (count, height, width), `points` (trials, count, each, 2).
-void sum_samples(const float* maps, std::size_t count, std::size_t height, std::size_t width, const float* points,
-                 std::size_t trials, std::size_t each, float* sums);
+// How much autocorrelations show at lattices. `maps` (count, height, width) have lag 0 in the middle; `sides` (trials,
+// count, 2, 2) are a lattice's two sides in each map, as columns (y, x); `multiples` (2, each) say which of its vectors
+// count. Scores are the sums, read bilinearly, over the root of the summed shares by which windows of `size` (y, x)
+// overlap at those lags; lags outside of the maps count for nothing.
+void lattice_scores(const float* maps, std::size_t count, std::size_t height, std::size_t width, const float* sides,
+                    std::size_t trials, const float* multiples, std::size_t each, const float* size, float* scores);
 
 }  // namespace markai

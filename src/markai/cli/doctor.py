@@ -143,7 +143,13 @@ def kernel_samples() -> dict[str, tuple[Any, ...]]:
         "gather_symbols": (turn[None], turn, symbol, target[:9, :2].copy(), 5),
         "scatter_symbols": (target, turn, symbol, target[:9, :2].copy()),
         "warp": (plane, (30 * rng.random((3, 3, 2))).astype(np.float32), 8, 128.0),
-        "sum_samples": (plane[None], (36 * rng.random((5, 1, 7, 2))).astype(np.float32)),
+        "lattice_scores": (
+            plane[None],
+            9 * np.eye(2, dtype=np.float32)[None, None],
+            np.eye(2, dtype=np.float32),
+            40.0,
+            40.0,
+        ),
         "polar_encode": (rng.integers(0, 2, 64, dtype=np.uint8),),
         "polar_list_decode": (rng.normal(0, 4, 64).astype(np.float32), frozen, 8),
     }

@@ -5,17 +5,21 @@ present that finds the bending that a homography leaves; where none is, it moves
 because nothing here depends on the key.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from markai.watermarks.carriers import FX, FY, RING, RINGS, TILE, Complex
+from markai.watermarks.sync import spectrum
 from markai.watermarks.warps import SPACING, Floats, Plane
 
 REACH = 4.0  # cells that a window may be off
 FINE = 2  # shifts tried per cell
 LEAST_INSIDE = 0.25  # share of a window that must lie in the picture
+NOISE = 0.2  # cells: where no rectangle is farther off, the geometry is as it was found
+CHANCE = 10.0  # squared standard deviations: what the highest of the shifts has without a mark
 PASSES = 2  # the mean of all windows is taken anew with what the first pass found
 
 _SHIFTS = np.arange(-REACH, REACH + 0.5 / FINE, 1 / FINE)
@@ -84,6 +88,42 @@ def _correlations(spectra: Complex, others: Complex) -> Plane:
     return np.asarray((_DOWN @ grid @ _ACROSS).real, np.float32)
 
 
+def misfit(plane: Plane, tile: Complex) -> tuple[Floats, Floats]:
+    """Return (2,) and (2, 2): cell q of the plane is off by ``offset + q @ slope``, where the (POINTS,) tile is known.
+
+    Rectangles of whole tiles are folded and correlated with it. For the geometry that is told, after the decision.
+    """
+    cuts = [_thirds((plane * plane).sum(axis=1 - axis)) for axis in (0, 1)]
+    places: list[list[float]] = []
+    parts: list[Complex] = []
+    for top, bottom in itertools.pairwise(cuts[0]):
+        for left, right in itertools.pairwise(cuts[1]):
+            part = plane[top:bottom, left:right]
+            energy = part * part  # none where a turned picture is black
+            total = float(energy.sum())
+            if total > 0:
+                y, x = (float(energy.sum(axis=1 - axis) @ np.arange(part.shape[axis])) / total for axis in (0, 1))
+                places.append([top + y, left + x])
+                parts.append(spectrum(part))
+    if len(parts) < 3:
+        return np.zeros(2), np.zeros((2, 2))
+    peak, sure = _peaks(_correlations(np.stack(parts), tile[None]))
+    centre = np.mean(places, axis=0)
+    terms = np.column_stack([np.ones(len(places)), np.array(places) - centre])
+    weighted = terms.T * sure
+    # What nothing speaks for is 0: each number has the weight of one deviation at a tile's distance.
+    fitted = np.linalg.solve(weighted @ terms + np.diag([1.0, TILE**2, TILE**2]), weighted @ peak)
+    if np.abs(terms @ fitted).max() <= NOISE:
+        fitted = np.zeros_like(fitted)
+    return fitted[0] - centre @ fitted[1:], fitted[1:]
+
+
+def _thirds(energy: Plane) -> NDArray[np.int64]:
+    """Return where to cut a line into three pieces of about the same energy: whole tiles from its begin."""
+    held = np.searchsorted(np.cumsum(energy), np.array([1, 2]) / 3 * energy.sum()) / TILE
+    return np.unique([0, *held.round().astype(int), -(-len(energy) // TILE)]) * TILE
+
+
 def _blurred(values: NDArray[Any]) -> NDArray[Any]:
     """Return values smoothed by [1 2 1] / 4 along the first two axes, with nothing beyond the ends."""
     for axis in (0, 1):
@@ -94,23 +134,29 @@ def _blurred(values: NDArray[Any]) -> NDArray[Any]:
 
 def _smooth_peaks(maps: NDArray[np.float32]) -> Floats:
     """Return the (n, m, 2) shifts of the highest correlations, smoothed so that the surest count most."""
+    peak, sure = _peaks(maps.reshape(-1, *maps.shape[2:]))
+    peak, sure = peak.reshape(*maps.shape[:2], 2), sure.reshape(*maps.shape[:2], 1)
+    return np.asarray(_blurred(peak * sure) / (_blurred(sure) + 1), np.float64)
+
+
+def _peaks(maps: NDArray[np.float32]) -> tuple[Floats, Plane]:
+    """Return the (n, 2) shifts of the highest of (n, shifts, shifts) correlations, and (n,) how sure they are.
+
+    Shifts are told between samples. Sure is by how much the square of the height, in standard deviations of the noise,
+    is above CHANCE: the border of a turned picture has peaks too, and must not be moved by them.
+    """
     size = len(_SHIFTS)
-    flat = maps.reshape(*maps.shape[:2], -1)
-    height = flat.max(axis=2)
-    y, x = (np.clip(k, 1, size - 2) for k in divmod(flat.argmax(axis=2), size))
-    i, j = np.indices(height.shape)
-    at = maps[i, j, y, x]
+    flat = maps.reshape(len(maps), -1)
+    y, x = (np.clip(k, 1, size - 2) for k in divmod(flat.argmax(axis=1), size))
+    i = np.arange(len(maps))
+    at = maps[i, y, x]
 
     def vertex(before: Plane, after: Plane) -> Plane:
         curve = np.minimum(before - 2 * at + after, -1e-9)
         return np.asarray(np.clip((before - after) / (2 * curve), -0.5, 0.5))
 
-    peak = np.stack(
-        [
-            (y + vertex(maps[i, j, y - 1, x], maps[i, j, y + 1, x])) / FINE - REACH,
-            (x + vertex(maps[i, j, y, x - 1], maps[i, j, y, x + 1])) / FINE - REACH,
-        ],
-        axis=2,
-    )
-    weight = np.maximum(height, 0)[..., None] ** 2
-    return np.asarray(_blurred(peak * weight) / np.maximum(_blurred(weight), 1e-9), np.float64)
+    down = y + vertex(maps[i, y - 1, x], maps[i, y + 1, x])
+    across = x + vertex(maps[i, y, x - 1], maps[i, y, x + 1])
+    noise = max(float(np.median(np.abs(flat[flat.any(axis=1)]))) / 0.6745, 1e-9) if flat.any() else 1.0
+    sure = np.maximum((flat.max(axis=1) / noise) ** 2 - CHANCE, 0)
+    return np.stack([down, across], axis=1) / FINE - REACH, sure

@@ -46,6 +46,7 @@ class Reading:
     squares: Plane
     warp: Warp | float
     shape: tuple[int, int]
+    size: tuple[int, int]  # of the plane, in cells
 
     @classmethod
     def of(cls, plane: Plane, tile: Plane, warp: Warp | float, shape: tuple[int, int]) -> "Reading":
@@ -56,7 +57,7 @@ class Reading:
         products = (padded.reshape(-1, TILE, wide // TILE, TILE) * tile[:, None]).reshape(high, wide)
         n, m = (-(-side // BLOCK) for side in plane.shape)
         squares = _block_sums(products * products)
-        return cls(_block_sums(products)[:n, :m], squares[:n, :m], warp, shape)
+        return cls(_block_sums(products)[:n, :m], squares[:n, :m], warp, shape, (plane.shape[0], plane.shape[1]))
 
     @cached_property
     def centres(self) -> Floats:
@@ -102,6 +103,10 @@ class Reading:
         y, x = np.where(inside[..., None], at, 0).transpose(2, 0, 1)
         return np.where(inside, presence[y, x], np.float32(0))
 
+    def at_cells(self, presence: Plane) -> Plane:
+        """Return the presence at every cell of the plane that was correlated."""
+        return self.at_blocks(presence).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[: self.size[0], : self.size[1]]
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -112,17 +117,22 @@ class Known:
     shift: tuple[float, float]
     turn: Turn
 
+    @property
+    def tile(self) -> Complex:
+        """The (POINTS,) coefficients of the tile, each of unit size or 0."""
+        carriers = self.carriers
+        signs = np.ascontiguousarray(carriers.direction * self.values[carriers.symbol]).view(np.complex64)[:, 0]
+        return np.asarray(signs * phase(slice(None), self.shift).conj(), np.complex64)
+
     def pattern(self, raw: Complex) -> Plane:
         """Return the (TILE, TILE) tile to correlate a levelled plane with, from the plane's (POINTS,) spectrum.
 
         The plane itself says how much of each ring is left: a ring counts by its gain over its noise.
         """
-        carriers = self.carriers
-        signs = np.ascontiguousarray(carriers.direction * self.values[carriers.symbol]).view(np.complex64)[:, 0]
-        waves = signs * phase(slice(None), self.shift).conj()
+        waves = self.tile
         agreement, known, power = (
             np.add.reduceat(each, RING_STARTS)
-            for each in ((self.turn(raw) * waves.conj()).real, np.abs(signs) ** 2, np.abs(raw) ** 2)
+            for each in ((self.turn(raw) * waves.conj()).real, np.abs(waves) ** 2, np.abs(raw) ** 2)
         )
         power /= np.diff(RING_STARTS, append=POINTS)
         gain = np.maximum(agreement / np.maximum(known, 1), 0)

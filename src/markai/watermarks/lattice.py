@@ -12,20 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from markai._kernels import sum_samples, whiten
+from markai._kernels import lattice_scores, whiten
 from markai.watermarks.carriers import TILE
 from markai.watermarks.warps import Floats, Plane, Pyramid, Warp
 
 WORKING = 448  # the picture is looked at as if it had this many pixels squared
+ENLARGED = 1.5  # at most, where it has fewer: peaks of small tiles get as wide as those of others
+QUIET = np.float32(0.25)  # of the contrast is left when levelling: what JPEG rounds to nothing is no evidence
 REACH = 0.7  # of a window's side: how far its autocorrelation is looked at
 LEAST_TILE, MOST_TILE = 32, 0.7  # sides of a tile: working pixels, and share of the window's shorter side
 LEAST_SINE, MOST_ASPECT = 0.5, 2.6  # of the angle and of the lengths of a tile's sides
 LOUDEST = 6.0  # power of one frequency, in means of its neighbours
+HIGHEST = 1500  # points among which peaks are looked for
 MAXIMA = 32  # peaks of which every two are tried as sides of the tile
-PARTS = [(0.25, 0.25), (0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5)]  # where windows of half the sides begin
-SEEDS = 8  # lattices of parts that are tried against all parts
-KEPT_WHOLE, KEPT_PARTS = 2, 1  # candidates of the whole picture, and of its parts
-BENDS = np.linspace(-0.12, 0.12, 13)  # perspective tried, along each axis: 1 / (1 + bend) at one side of the picture
+PARTS = [(y / 4, x / 4) for y in range(3) for x in range(3)]  # where windows of half the sides begin
+CORNERS = (0, 2, 4, 6, 8)  # and the middle: those of PARTS whose own lattices are looked at
+SEEDS = 8  # lattices of single parts that are tried against all parts
+STARTS = 3  # of those, and of the nearly upright ones, how many are improved a little, and the best of them fully
+NEARLY = 0.2  # of a tile's side: how far the sides of a nearly upright tile may be from it
+KEPT_UPRIGHT, KEPT_WHOLE, KEPT_PARTS = 2, 2, 1  # candidates: upright squares, of the whole picture, and of its parts
+BENDS = np.linspace(-0.16, 0.16, 11)  # perspective tried, along each axis: 1 / (1 + bend) at one side of the picture
 CLIMB = 24, 40  # rounds of random steps, and steps in each
 
 
@@ -63,7 +69,8 @@ class Windows:
         corners = (np.array(begins) * plane.shape).astype(int)
         maps = autocorrelations(np.stack([plane[y : y + height, x : x + width] for y, x in corners]))
         i, j = (a.ravel() for a in np.mgrid[-order : order + 1, -order : order + 1])
-        multiples = np.stack([i, j])[:, (i > 0) | ((i == 0) & (j > 0))].astype(np.float32)
+        half = (i > 0) | ((i == 0) & (j > 0))
+        multiples = np.stack([i[half], j[half]]).astype(np.float32)
         size = np.array([height, width], np.float64)
         return cls(maps, corners + size / 2, size, multiples)
 
@@ -78,12 +85,8 @@ class Windows:
 
     def score(self, tiles: Floats, bends: Floats, centre: Floats) -> NDArray[np.float64]:
         """Return for each of (n, 2, 2) tiles with (n, 2) bends how much the maps show at its lattice, normalised."""
-        sides = _sides_at(tiles, bends, self.centres - centre).astype(np.float32)
-        lags = np.ascontiguousarray((sides @ self.multiples).swapaxes(2, 3))  # (n, windows, multiples, 2)
-        seen = np.asarray((np.abs(lags) < self.reach - 1).all(axis=3))
-        overlap = np.where(seen, (1 - np.abs(lags) / self.size.astype(np.float32)).prod(axis=3), 0).sum((1, 2))
-        points = np.where(seen[..., None], lags + self.reach.astype(np.float32), np.float32(-1))
-        return np.asarray(sum_samples(self.maps, points) / np.sqrt(np.maximum(overlap, 1e-3)), np.float64)
+        sides = _sides_at(tiles, bends, self.centres - centre).astype(np.float32, order="C")
+        return np.asarray(lattice_scores(self.maps, sides, self.multiples, *self.size.tolist()), np.float64)
 
     def seeds(self, count: int) -> list[tuple[float, Floats]]:
         """Return (score, tile) of the best lattices of the first window, from every two of its highest peaks."""
@@ -100,17 +103,41 @@ class Windows:
         best = np.argsort(-scores, kind="stable")[:count]
         return [(float(scores[k]), reduced(sides[k])) for k in best]
 
+    def near(self, tile: Floats, bends: Floats, centre: Floats) -> Floats:
+        """Return the (n, 2, 2) best tiles about ``tile`` for (n, 2) bends, each side for itself.
+
+        The windows' maps are laid over each other where the bend puts that side, and the highest point is taken: at
+        fewer hypotheses than any lattice has, a mark is found by half of the score.
+        """
+        reach = int(NEARLY * np.abs(tile).max())
+        span = np.arange(-reach, reach + 1)
+        padded = np.pad(self.maps, ((0, 0), (reach, reach), (reach, reach)))
+        limit = np.array(self.maps.shape[1:]) - 1
+        sides = _sides_at(np.broadcast_to(tile, (len(bends), 2, 2)), bends, self.centres - centre)
+        corners = np.clip(np.rint(sides + self.reach[:, None]), 0, limit[:, None]).astype(int)
+        best = np.broadcast_to(tile, (len(bends), 2, 2)).copy()
+        for k, axis in np.ndindex(len(bends), 2):
+            total = np.zeros((len(span), len(span)), np.float32)
+            for plane, (y, x) in zip(padded, corners[k, :, :, axis].tolist(), strict=True):
+                total += plane[y : y + len(span), x : x + len(span)]
+            best[k, :, axis] += span[list(np.unravel_index(np.argmax(total), (len(span), len(span))))]
+        return best
+
     def _peaks(self) -> Floats:
         """Return the (n, 2) highest local maxima of the first map, one of each two that mirror each other."""
-        from scipy.ndimage import maximum_filter
-
         high, wide = (int(side) for side in self.reach)
         half = self.maps[0][:, wide - 2 :]  # two columns more, for the neighbours of the first
         y, x = np.mgrid[-high : high + 1, -2 : wide + 1]
-        radius = np.hypot(y, x)
-        summit = (half >= maximum_filter(half, 5)) & (half > 0) & (x >= 0) & (np.abs(y) < high) & (x < wide)
-        summit &= (radius >= LEAST_TILE) & (radius <= MOST_TILE * self.size.min()) & ((x > 0) | (y > 0))
-        rows, columns = np.nonzero(summit)
+        square = y * y + x * x
+        allowed = (square >= LEAST_TILE**2) & (square <= (MOST_TILE * self.size.min()) ** 2)
+        allowed &= (x >= 0) & ((x > 0) | (y > 0)) & (np.abs(y) <= high - 2) & (x <= wide - 2)
+        values = np.where(allowed, half, 0).ravel()
+        # The highest points only: their neighbours are looked at one by one.
+        rows, columns = np.divmod(np.argpartition(-values, min(HIGHEST, values.size - 1))[:HIGHEST], half.shape[1])
+        rows, columns = rows[allowed[rows, columns]], columns[allowed[rows, columns]]
+        around = np.mgrid[-2:3, -2:3].reshape(2, -1, 1)
+        summit = half[rows, columns] >= half[rows + around[0], columns + around[1]].max(axis=0)
+        rows, columns = rows[summit], columns[summit]
         best = np.argsort(-half[rows, columns], kind="stable")[:MAXIMA]
         rows, columns = rows[best], columns[best]
         fine = [
@@ -188,9 +215,9 @@ def upright(tile: Floats) -> Floats:
     return tile * np.where([down[0] < 0, across[1] < 0], -1, 1)
 
 
-def _climb(windows: Windows, start: Candidate, reach: Floats) -> Candidate:
+def _climb(windows: Windows, start: Candidate, reach: Floats, share: float = 1.0) -> Candidate:
     """Improve a candidate by random steps of at most ``reach`` (6,) that shrink where none helps."""
-    rounds, steps = CLIMB
+    rounds, steps = int(share * CLIMB[0]), CLIMB[1]
     rng = np.random.default_rng(0)
     best, at, reach = start.score, np.concatenate([start.tile.ravel(), start.bend]), reach.copy()
     for _ in range(rounds):
@@ -207,44 +234,76 @@ def _climb(windows: Windows, start: Candidate, reach: Floats) -> Candidate:
 def _distinct(candidates: list[Candidate], count: int) -> list[Candidate]:
     """Return the best, and the best after it that are others."""
     kept: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda candidate: -candidate.score):
+    for candidate in _best(candidates, len(candidates)):
         mine = upright(candidate.tile)
         if all(np.abs(mine - upright(other.tile)).max() > 0.03 * np.abs(mine).max() for other in kept):
             kept.append(candidate)
-    return kept[:count]
+        if len(kept) == count:
+            break
+    return kept
 
 
 def of_the_whole(plane: Plane) -> list[Candidate]:
-    """Return the best affine candidates for a levelled plane, best first."""
+    """Return the best affine candidates for a levelled plane, best first: of upright squares, and of all lattices.
+
+    Few hypotheses need little evidence: a square that only its size is searched for is found where its score is 4.
+    """
     windows = Windows.of(plane, [(0, 0)], 1, 3)
     flat, centre = np.zeros(2), windows.centres[0]
+    sides = np.arange(LEAST_TILE, MOST_TILE * windows.size.min(), 0.125)[:, None, None] * np.eye(2)
+    scores = windows.score(sides, np.zeros((len(sides), 2)), centre)
+    squares = [Candidate(float(score), side, flat, centre) for score, side in zip(scores, sides, strict=True)]
     seeds = [Candidate(score, tile, flat, centre) for score, tile in windows.seeds(3 * KEPT_WHOLE)]
     reach = np.array([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
-    return _distinct([_climb(windows, seed, reach) for seed in _distinct(seeds, KEPT_WHOLE)], KEPT_WHOLE)
+    upright = [
+        _climb(windows, square, np.array([0.25, 0, 0, 0.25, 0, 0])) for square in _distinct(squares, KEPT_UPRIGHT)
+    ]
+    found = [_climb(windows, seed, reach) for seed in _distinct(seeds, KEPT_WHOLE)]
+    return _best(upright + found, KEPT_UPRIGHT + KEPT_WHOLE)
 
 
-def of_the_parts(plane: Plane) -> list[Candidate]:
-    """Return the best homographies for a levelled plane, best first: lattices of one part tried against all."""
+def of_the_parts(plane: Plane, sides: Sequence[float]) -> list[Candidate]:
+    """Return the best homographies for a levelled plane, best first.
+
+    Started from tiles that are nearly upright with one of the ``sides``, in working pixels, and from the lattices of
+    single parts.
+    """
     windows = Windows.of(plane, PARTS, 0.5, 2)
-    each = [(score, tile, k) for k in range(len(windows.maps)) for score, tile in windows.one(k).seeds(2)]
     bends = np.stack(np.meshgrid(BENDS, BENDS), axis=2).reshape(-1, 2) / max(plane.shape)
-    started = []
-    for _, tile, k in sorted(each, key=lambda seed: -seed[0])[:SEEDS]:
-        scores = windows.score(np.broadcast_to(tile, (len(bends), 2, 2)), bends, windows.centres[k])
-        best = int(scores.argmax())
-        started.append(Candidate(float(scores[best]), tile, bends[best], windows.centres[k]))
-    started.sort(key=lambda candidate: -candidate.score)
+    middle = np.array(plane.shape) / 2
+
+    def started(tiles: Floats, centre: Floats, count: int) -> list[Candidate]:
+        scores = windows.score(tiles, bends, centre)
+        best = np.argsort(-scores, kind="stable")[:count]
+        return [Candidate(float(scores[k]), tiles[k], bends[k], centre) for k in best]
+
+    nearly = [
+        candidate
+        for side in sides
+        if side * (1 - NEARLY) < windows.reach.min()
+        for candidate in started(windows.near(np.eye(2) * side, bends, middle), middle, STARTS)
+    ]
+    each = [(score, tile, k) for k in CORNERS for score, tile in windows.one(k).seeds(2)]
+    others = [
+        candidate
+        for _, tile, k in sorted(each, key=lambda seed: -seed[0])[:SEEDS]
+        for candidate in started(np.broadcast_to(tile, (len(bends), 2, 2)), windows.centres[k], 1)
+    ]
     reach = np.array([1.0] * 4 + [0.02 / max(plane.shape)] * 2)
-    return _distinct([_climb(windows, start, reach) for start in started[:KEPT_PARTS]], KEPT_PARTS)
+    # The two kinds are not compared before: of the others there were more, and the best of many is high by chance.
+    better = [_climb(windows, each, reach, 0.4) for each in _best(nearly, STARTS) + _best(others, 1)]
+    return _distinct([_climb(windows, each, reach) for each in _best(better, KEPT_PARTS)], KEPT_PARTS)
+
+
+def _best(candidates: list[Candidate], count: int) -> list[Candidate]:
+    return sorted(candidates, key=lambda candidate: -candidate.score)[:count]
 
 
 def working_plane(picture: Pyramid) -> tuple[Plane, float]:
     """Return the picture at about WORKING pixels squared, levelled, and how many pixels one of those has."""
     height, width = picture.shape
-    pixel = max(1.0, float(np.sqrt(height * width)) / WORKING)
-    if pixel == 1:
-        return whiten(picture.at(1)), 1.0
+    pixel = max(1 / ENLARGED, float(np.sqrt(height * width)) / WORKING)
     net = Warp.of(picture.shape, np.eye(2) * pixel, np.zeros(2), np.zeros(2))
     plane, inside = picture.read(net.nodes, pixel, 1.0)
     rows, columns = int(inside.any(axis=1).sum()), int(inside.any(axis=0).sum())
-    return whiten(np.ascontiguousarray(plane[:rows, :columns])), pixel
+    return whiten(plane[:rows, :columns] * QUIET), pixel

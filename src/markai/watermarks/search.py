@@ -16,7 +16,7 @@ from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.align import bending
 from markai.watermarks.carriers import Complex, carriers_for, nonce_of
 from markai.watermarks.coverage import Known, Reading, Upright
-from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views
+from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views, settled
 from markai.watermarks.places import Place, steps_to_try, windows
 from markai.watermarks.sync import POSITIONS, Peak, levelled, search, soft_bits, spectrum
 from markai.watermarks.warps import SPACING, Plane, Pyramid, Warp
@@ -168,22 +168,33 @@ class Search:
             return self.found(replace(nothing, log10_p_value=log10_p, payload=payload), look, at, nonce)
         return self.found(nothing, look, best, nonce_of(best.peak.signs)) if self.sure else nothing
 
-    def found(self, found: Detection, look: Look, at: Candidate, nonce: int) -> Detection:
-        """Add to what was found where that is, and what happened to the picture."""
-        step, known = at.place.step, self.known(at, nonce, found.payload)
-        if at.place.warp is None:
-            later = Upright.of(look.plane(step), look.spectrum(step), known, step, look.shape)
-            coverage = Coverage(later.presence)
-        else:
-            coverage = Coverage(self.reading(look, at, known)[0].presence)
-        return replace(found, method=METHOD, geometry=self.geometry(look, at, nonce), coverage=coverage)
+    def found(self, found: Detection, look: Look, at: Candidate, nonce: int, alone: bool = True) -> Detection:
+        """Add to what was found where that is, and what happened to the picture.
 
-    def geometry(self, look: Look, at: Candidate, nonce: int) -> Geometry:
+        Where a mark is not ``alone``, its geometry is taken from where it is: the presence costs 2 ms.
+        """
+        step, known = at.place.step, self.known(at, nonce, found.payload)
+        if alone and at.place.warp is None:
+            plane, net = look.plane(step), None
+            coverage = Coverage(Upright.of(plane, look.spectrum(step), known, step, look.shape).presence)
+        else:
+            reading, plane = self.reading(look, at, known)
+            if not alone:
+                plane = plane * reading.at_cells(reading.presence())
+            net = reading.warp if isinstance(reading.warp, Warp) else None
+            coverage = Coverage(reading.presence)
+        net = settled(net or self._net(at), plane, at.turn, known.tile)
+        return replace(found, method=METHOD, geometry=self.geometry(look, at, nonce, net), coverage=coverage)
+
+    def geometry(self, look: Look, at: Candidate, nonce: int, net: Warp | None = None) -> Geometry:
         """Return what happened to the picture, if the mark is there."""
-        # Upright cells are a net too, of which one mesh says all.
-        warp = at.place.warp or Warp(at.place.step * SPACING * np.moveaxis(np.mgrid[:2, :2], 0, 2).astype(np.float64))
         shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
-        return warp.geometry(look.shape, at.turn.matrix, shift)
+        return (net or self._net(at)).geometry(look.shape, at.turn.matrix, shift)
+
+    @staticmethod
+    def _net(at: Candidate) -> Warp:
+        # Upright cells are a net too, of which one mesh says all.
+        return at.place.warp or Warp(at.place.step * SPACING * np.moveaxis(np.mgrid[:2, :2], 0, 2).astype(np.float64))
 
     def known(self, at: Candidate, nonce: int, payload: bytes | None) -> Known:
         """Return what is known of a mark: the pilots, and the payload where there is one."""

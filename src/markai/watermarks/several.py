@@ -20,7 +20,6 @@ from markai.detection import Detection, Geometry
 from markai.keys import Key
 from markai.stats import either
 from markai.watermarks.carriers import TILE, nonce_of
-from markai.watermarks.coverage import BLOCK
 from markai.watermarks.geometry import TURNS
 from markai.watermarks.search import PEAKS, Candidate, Look, Search
 from markai.watermarks.sync import POSITIONS, peak_at, seen_in
@@ -115,9 +114,7 @@ def _focused(look: Look, search: Search, at: Candidate) -> Candidate:
     """Return the candidate with what is seen where its pilots are, and only there."""
     nonce = nonce_of(at.peak.signs)
     reading, plane = search.reading(look, at, search.known(at, nonce, None))
-    presence = reading.at_blocks(reading.presence())
-    weight = presence.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[: plane.shape[0], : plane.shape[1]]
-    seen = seen_in(plane * weight)
+    seen = seen_in(plane * reading.at_cells(reading.presence()))
     if seen is None:
         return at
     seen = at.turn(seen)
@@ -130,7 +127,7 @@ def _detection(look: Look, search: Search, mark: _Mark) -> Detection:
     proved = either(at.log10_p, payload_code.log10_p_value(search.checked))
     log10_p = at.log10_p if mark.payload is None else proved
     found = Detection(log10_p, search.fpr, mark.payload, key_id=search.key.id, tests=at.tests)
-    return search.found(found, look, at, mark.nonce)
+    return search.found(found, look, at, mark.nonce, alone=False)
 
 
 def _line_up(mark: _Mark, other: _Mark) -> bool:
