@@ -11,7 +11,7 @@ from markai.attacks import apply
 from markai.detection import Coverage
 from markai.watermarks import load
 from markai.watermarks.carriers import FX, FY, SYMBOLS, TILE, as_signs, carriers_for, nonce_bits
-from markai.watermarks.coverage import Reading, pattern
+from markai.watermarks.coverage import Known, Reading
 from markai.watermarks.geometry import TURNS
 from markai.watermarks.sync import spectrum
 from markai.watermarks.warps import Warp
@@ -115,7 +115,7 @@ def test_the_pattern_is_the_tile_as_it_lies_in_the_plane(key, turn):
         for x in range(TILE):
             plane[tuple(forward @ [y, x] % TILE)] = tile[y, x]
     plane = np.tile(plane, (2, 3)).astype(np.float32)
-    got = pattern(spectrum(plane), carriers, values, (5, 21), TURNS[turn])
+    got = Known(carriers, values, (5, 21), TURNS[turn]).pattern(spectrum(plane))
     assert np.corrcoef(got.ravel(), plane[:TILE, :TILE].ravel())[0, 1] > 0.99
 
 

@@ -101,7 +101,7 @@ def detect_all(image: Any, key: Key | KeyRing, fpr: float = 1e-6, method: str | 
     Takes what :func:`detect` takes; a batch gives a list of lists. ``fpr`` is kept by the list as a whole: over the
     secret keys, it is the chance that anything is reported from a picture that none of them marked. Each p-value is
     corrected for everything that was tried, in every window and under every key. A picture of one megapixel takes
-    about a second, one of twelve six.
+    about a second, one of twelve three.
 
     >>> import numpy
     >>> key, page = Key(bytes(32)), numpy.full((320, 700, 3), 128, numpy.uint8)

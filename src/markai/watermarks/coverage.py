@@ -9,8 +9,8 @@ the statistic of ``sync`` at one place: about standard normal where the mark is 
 deviation of 6 cells where it is. So a tenth of a tile suffices to tell. The presence of the mark in a square of the
 grid is the posterior of "marked" against "not", at even odds, with z ~ N(0, 1) where it is not and
 z ~ N(m, 1 + (SPREAD m)^2) where it is, since textures and flat parts hold more and less of it; m is taken from the
-picture itself. On pictures of twenty kinds with a quarter pasted over or grayed, and after JPEG 75, the squares that
-are called marked and those that are have an intersection over union of 0.93 to 0.96 (docs/dwt-dct.md).
+picture itself; neighbouring squares are alike. It is no p-value: it supposes that the mark is there, and says where.
+How well it agrees with what was pasted over, and where it ends, is in docs/dwt-dct.md.
 """
 
 import math
@@ -27,7 +27,7 @@ from markai.watermarks.warps import SPACING, Floats, Plane, Warp
 BLOCK = 8  # cells that are summed first; a square of the grid has at least as many
 ACROSS = 32  # squares along the longer side, at most
 NARROWEST, WIDEST = 6.0, 32.0  # cells: deviation of the window, widened by steps until the mark stands out
-STANDS_OUT = 4.0  # of z where marked
+STANDS_OUT = 4.0  # mean of z where marked, less is taken for noise
 SPREAD = 0.25  # of z where marked, over its mean
 QUIET = 0.6  # of the median noise power: a window with less to correlate proves no more than one that has it
 MOST_LLR = 15.0
@@ -86,7 +86,7 @@ class Reading:
         while True:
             z = _window(maps, [width * cell * n / pixels for n, pixels in zip(grid, self.shape, strict=True)])
             mean = _mean_where_marked(z)
-            if mean >= STANDS_OUT or width >= WIDEST:
+            if mean > STANDS_OUT or width >= WIDEST:
                 return _alike(_log_odds(z, mean))
             width *= math.sqrt(2)
 
@@ -108,24 +108,58 @@ class Reading:
         return self.at_blocks(presence).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)[: self.size[0], : self.size[1]]
 
 
-def pattern(
-    raw: Complex, carriers: Carriers, values: NDArray[np.float32], shift: tuple[float, float], turn: Turn
-) -> Plane:
-    """Return the (TILE, TILE) tile to correlate a levelled plane with, from the plane's (POINTS,) spectrum.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a mark: ``values`` (SYMBOLS,) are its signs, 0 where unknown; the tile's shift; its turn."""
 
-    ``values`` (SYMBOLS,) are the known signs, 0 where nothing is known. The plane itself says how much of each ring is
-    left: a ring counts by its gain over its noise.
-    """
-    signs = np.ascontiguousarray(carriers.direction * values[carriers.symbol]).view(np.complex64)[:, 0]
-    waves = signs * phase(slice(None), shift).conj()
-    agreement, known, power = (
-        np.add.reduceat(each, RING_STARTS)
-        for each in ((turn(raw) * waves.conj()).real, np.abs(signs) ** 2, np.abs(raw) ** 2)
-    )
-    power /= np.diff(RING_STARTS, append=POINTS)
-    gain = np.maximum(agreement / np.maximum(known, 1), 0)
-    weight = gain / np.maximum(power - gain**2, 0.05 * power + 1e-12)
-    return _turned(waves * weight[RING], turn)
+    carriers: Carriers
+    values: NDArray[np.float32]
+    shift: tuple[float, float]
+    turn: Turn
+
+    @property
+    def tile(self) -> Complex:
+        """The (POINTS,) coefficients of the tile, each of unit size or 0."""
+        carriers = self.carriers
+        signs = np.ascontiguousarray(carriers.direction * self.values[carriers.symbol]).view(np.complex64)[:, 0]
+        return np.asarray(signs * phase(slice(None), self.shift).conj(), np.complex64)
+
+    def pattern(self, raw: Complex) -> Plane:
+        """Return the (TILE, TILE) tile to correlate a levelled plane with, from the plane's (POINTS,) spectrum.
+
+        The plane itself says how much of each ring is left: a ring counts by its gain over its noise.
+        """
+        waves = self.tile
+        agreement, known, power = (
+            np.add.reduceat(each, RING_STARTS)
+            for each in ((self.turn(raw) * waves.conj()).real, np.abs(waves) ** 2, np.abs(raw) ** 2)
+        )
+        power /= np.diff(RING_STARTS, append=POINTS)
+        gain = np.maximum(agreement / np.maximum(known, 1), 0)
+        weight = gain / np.maximum(power - gain**2, 0.05 * power + 1e-12)
+        return _turned(waves * weight[RING], self.turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """All that a reading of upright cells needs, in a byte per cell: most detections are never asked where."""
+
+    plane: NDArray[np.int8]
+    raw: Complex
+    known: Known
+    step: int
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, plane: Plane, raw: Complex, known: Known, step: int, shape: tuple[int, int]) -> "Upright":
+        """Round the levelled plane to a twentieth of its deviation."""
+        flat = plane.ravel()
+        scale = 20 / max(math.sqrt(float(flat @ flat) / flat.size), 1e-9)
+        return cls(np.clip(plane * np.float32(scale), -127, 127).astype(np.int8), raw, known, step, shape)
+
+    def presence(self) -> Plane:
+        """Return what :meth:`Reading.presence` does."""
+        return Reading.of(self.plane.astype(np.float32), self.known.pattern(self.raw), self.step, self.shape).presence()
 
 
 def _turned(coefficients: Complex, turn: Turn) -> Plane:
@@ -195,7 +229,7 @@ def _mean_where_marked(z: Floats) -> float:
     mean = float((above**3).sum() / max((above**2).sum(), 1e-9))
     for _ in range(STEPS):
         marked = 1 / (1 + np.exp(-_log_odds(z, mean)))
-        mean = float((marked * z).sum() / marked.sum())
+        mean = max(STANDS_OUT, float((marked * z).sum() / marked.sum()))
     return mean
 
 

@@ -14,12 +14,12 @@ from markai.detection import Coverage, Detection, Geometry
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.align import bending
-from markai.watermarks.carriers import Complex, carriers_for, nonce_of, phase
-from markai.watermarks.coverage import Reading, pattern
+from markai.watermarks.carriers import Complex, carriers_for, nonce_of
+from markai.watermarks.coverage import Known, Reading, Upright
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views, settled
 from markai.watermarks.places import Place, steps_to_try, windows
 from markai.watermarks.sync import POSITIONS, Peak, levelled, search, soft_bits, spectrum
-from markai.watermarks.warps import Plane, Pyramid, Warp
+from markai.watermarks.warps import SPACING, Plane, Pyramid, Warp
 
 METHOD = "dwt-dct"
 STAGES = 2  # the cheap hypotheses and the search: each may use half of the rate of false positives
@@ -173,50 +173,48 @@ class Search:
 
         Where a mark is not ``alone``, its geometry is taken from where it is: the presence costs 2 ms.
         """
-        reading, plane = self.reading(look, at, nonce, found.payload)
-        if not alone:
-            plane = plane * reading.at_cells(reading.presence())
-        parts = self.carriers.direction * self._values(nonce, found.payload)[self.carriers.symbol]
-        tile = (parts[:, 0] + 1j * parts[:, 1]) * phase(slice(None), at.peak.shift).conj()
-        net = reading.warp if isinstance(reading.warp, Warp) else self._net(look, at)
-        net = settled(net, plane, at.turn, np.asarray(tile, np.complex64))
-        geometry = self.geometry(look, at, nonce, net)
-        return replace(found, method=METHOD, geometry=geometry, coverage=Coverage(reading.presence))
+        step, known = at.place.step, self.known(at, nonce, found.payload)
+        if alone and at.place.warp is None:
+            plane, net = look.plane(step), None
+            coverage = Coverage(Upright.of(plane, look.spectrum(step), known, step, look.shape).presence)
+        else:
+            reading, plane = self.reading(look, at, known)
+            if not alone:
+                plane = plane * reading.at_cells(reading.presence())
+            net = reading.warp if isinstance(reading.warp, Warp) else None
+            coverage = Coverage(reading.presence)
+        net = settled(net or self._net(at), plane, at.turn, known.tile)
+        return replace(found, method=METHOD, geometry=self.geometry(look, at, nonce, net), coverage=coverage)
 
     def geometry(self, look: Look, at: Candidate, nonce: int, net: Warp | None = None) -> Geometry:
         """Return what happened to the picture, if the mark is there."""
         shift = np.array(at.peak.shift) - self.carriers.shifts[nonce]
-        return (net or self._net(look, at)).geometry(look.shape, at.turn.matrix, shift)
+        return (net or self._net(at)).geometry(look.shape, at.turn.matrix, shift)
 
     @staticmethod
-    def _net(look: Look, at: Candidate) -> Warp:
-        return at.place.warp or Warp.of(look.shape, np.eye(2) * at.place.step, np.zeros(2), np.zeros(2))
+    def _net(at: Candidate) -> Warp:
+        # Upright cells are a net too, of which one mesh says all.
+        return at.place.warp or Warp(at.place.step * SPACING * np.moveaxis(np.mgrid[:2, :2], 0, 2).astype(np.float64))
 
-    def _values(self, nonce: int, payload: bytes | None) -> NDArray[np.float32]:
-        """Return the (SYMBOLS,) signs of all that is known of the mark: the pilots', and the payload's; 0 of others."""
+    def known(self, at: Candidate, nonce: int, payload: bytes | None) -> Known:
+        """Return what is known of a mark: the pilots, and the payload where there is one."""
         values = self.carriers.values(payload_code.encode(payload or b"", self.key, nonce), nonce)
         if payload is None:
             values[: payload_code.CODE_BITS] = 0
-        return values
+        return Known(self.carriers, values, at.peak.shift, at.turn)
 
-    def reading(self, look: Look, at: Candidate, nonce: int, payload: bytes | None) -> tuple[Reading, Plane]:
-        """Correlate the picture, place by place, with all that is known of the mark: the pilots, and the payload.
-
-        Returns the levelled plane too that was correlated.
-        """
-        values = self._values(nonce, payload)
-        place, shift, turn = at.place, at.peak.shift, at.turn
-        if place.warp is None:
-            plane = look.plane(place.step)
-            tile = pattern(look.spectrum(place.step), self.carriers, values, shift, turn)
-            return Reading.of(plane, tile, place.step, look.shape), plane
-        warp, (plane, inside) = place.warp, look.levelled(place.warp)
-        tile = pattern(spectrum(plane), self.carriers, values, shift, turn)
+    def reading(self, look: Look, at: Candidate, known: Known) -> tuple[Reading, Plane]:
+        """Correlate the picture, place by place, with what is known; return the levelled plane too that was read."""
+        warp, step = at.place.warp, at.place.step
+        if warp is None:
+            plane = look.plane(step)
+            return Reading.of(plane, known.pattern(look.spectrum(step)), step, look.shape), plane
+        plane, inside = look.levelled(warp)
+        tile = known.pattern(spectrum(plane))
         reading = Reading.of(plane, tile, warp, look.shape)
-        if reading.stands_out():
-            return reading, plane
-        # The net was found without the key: where the mark is weak or bent it may be cells off.
-        warp = warp.moved(bending(plane, inside, tile))
-        plane, _ = look.levelled(warp)
-        tile = pattern(spectrum(plane), self.carriers, values, shift, turn)
-        return Reading.of(plane, tile, warp, look.shape), plane
+        if not reading.stands_out():
+            # The net was found without the key: where the mark is weak or bent it may be cells off.
+            warp = warp.moved(bending(plane, inside, tile))
+            plane, _ = look.levelled(warp)
+            reading = Reading.of(plane, known.pattern(spectrum(plane)), warp, look.shape)
+        return reading, plane

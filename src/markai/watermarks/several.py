@@ -113,7 +113,7 @@ def _read(look: Look, search: Search, candidate: Candidate) -> _Mark:
 def _focused(look: Look, search: Search, at: Candidate) -> Candidate:
     """Return the candidate with what is seen where its pilots are, and only there."""
     nonce = nonce_of(at.peak.signs)
-    reading, plane = search.reading(look, at, nonce, None)
+    reading, plane = search.reading(look, at, search.known(at, nonce, None))
     seen = seen_in(plane * reading.at_cells(reading.presence()))
     if seen is None:
         return at
