@@ -37,6 +37,11 @@ peers: setup
 # Hours on small machines; what is interrupted is taken up.
 bench: peers
 	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/null.py
+	$(BIN)/python benchmarks/secrecy.py
+	$(BIN)/python benchmarks/geometry.py
+	$(BIN)/python benchmarks/sizes.py
+	$(BIN)/python benchmarks/capacity.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/readme.py
 
