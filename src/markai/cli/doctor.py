@@ -150,6 +150,13 @@ def kernel_samples() -> dict[str, tuple[Any, ...]]:
             40.0,
             40.0,
         ),
+        "strongest_shifts": (
+            rng.standard_normal((2, 40, 2)).astype(np.float32),
+            np.stack([rng.integers(-20, 20, 40), rng.integers(0, 20, 40)], axis=1).astype(np.int32),
+            rng.integers(0, 2, 40).astype(np.int32),
+            2,
+            1,
+        ),
         "polar_encode": (rng.integers(0, 2, 64, dtype=np.uint8),),
         "polar_list_decode": (rng.normal(0, 4, 64).astype(np.float32), frozen, 8),
     }
