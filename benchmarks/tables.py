@@ -19,9 +19,9 @@ from common import EVAL, RESULTS, ROOT, SHOWN, TARGETS, save
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from markai import attacks
-from markai.bench import presets, report, runner, security, showcase, summary
+from markai.bench import presets, report, runner, showcase, summary
 from markai.bench.methods import Entry
-from markai.bench.pictures import Source, from_files, spread, structured
+from markai.bench.pictures import Source, from_files, spread
 from markai.bench.plan import Plan, Settings
 
 SHORT_SIDE = 512  # larger pictures are shrunk to it: a phone photograph would take most of the hours
@@ -48,16 +48,15 @@ def targets(pictures: list[Source]) -> Plan:
 
 
 def own(pictures: list[Source]) -> Plan:
-    """The default mark on every picture; four positions of each crop. ``markai bench`` has three times the attacks."""
+    """The default mark at the least size that the targets name, under more attacks; four positions of each crop."""
     return Plan(
         entries=(Entry.parse("dwt-dct"),),
         attacks=SHOWN,
         sources=tuple(pictures),
         settings=SETTINGS,
         positions=presets.FULL_POSITIONS,
-        null_attacks=("none",),
-        nulls=tuple(structured()),
-        security=security.FULL,
+        null_attacks=(),
+        security=("wrong-key", "double-first", "double-second"),
     )
 
 
