@@ -127,10 +127,10 @@ class Warp:
         # Centres of cells are at whole numbers and a half: those keep their numbers under a turn.
         begins = 0.5 + turn.T @ (number - 0.5) - np.linalg.solve(linear, centre) / step - shift
         period = float(TILE * step)
-        down, right = (begins * step) % period
+        down, right = np.round(begins * step, 6) % period  # what is 0 but for rounding must not be told as a period
         flipped = bool(np.linalg.det(linear) < 0)
         upright = linear * ([1, -1] if flipped else [1, 1])
         # The rotation nearest to a matrix (its polar factor), in axes (y, x) with y downwards.
         rotation = math.degrees(math.atan2(upright[0, 1] - upright[1, 0], upright[0, 0] + upright[1, 1]))
-        scale_y, scale_x = (float(size) for size in np.hypot(*linear))
+        scale_y, scale_x = (round(float(size), 9) for size in np.hypot(*linear))
         return Geometry(scale_x, scale_y, -rotation, flipped, (float(right), float(down)), period)
