@@ -174,6 +174,7 @@ def filled(text: str) -> str:
         ("own", own()),
         ("peers", peers()),
         ("null", null()),
+        ("secrecy", secrecy()),
         ("speed", speed()),
     ):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
