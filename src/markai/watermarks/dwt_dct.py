@@ -19,7 +19,7 @@ from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, log10_rademacher_tail
 from markai.watermarks.carriers import carriers_for, step_for
-from markai.watermarks.foreseen import foreseen
+from markai.watermarks.foreseen import after_jpeg, foreseen
 from markai.watermarks.geometry import TURNS
 from markai.watermarks.informed import PILOT_GAINS, Host, residual
 from markai.watermarks.places import CROP_STEPS
@@ -29,6 +29,7 @@ from markai.watermarks.sync import POSITIONS, observe, peak_at, soft_bits
 
 LEAST_SIDE = 256  # pixels
 SURE = -9.0  # log10 p that a fresh mark must reach: a margin of 1,000 below the usual 1e-6
+SURE_ON_WHITE, JPEG_ON_WHITE = -2.0, 75  # and what a transparent one must reach on white, after JPEG of that quality
 NO_ROOM = (
     "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with the tile), "
     "or the strength is too low"
@@ -110,17 +111,19 @@ def _marked(
     nonce = content_nonce(cells, key)
     values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
     shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
-    host, attacks = Host.of(cells, spread, opacity), foreseen(cells, step)
+    see_through = opacity is not None and bool(opacity.min() < 1)
+    # What lies behind a transparent picture is unknown, and with it what attacks will do.
+    host, attacks = Host.of(cells, spread, opacity), [] if see_through else foreseen(cells, step)
     for pilot_gain in PILOT_GAINS:
         added = residual(host, carriers, values, shift, strength, attacks, pilot_gain)
         marked, written = add_cells(pixels, added, step, threads)
         # A shorter list than detection's: quicker, and a margin of 0.3 dB.
         readable = _reads(written, key, payload, nonce, shift, SURE, list_size=8)
-        if readable and opacity is not None and opacity.min() < 1:
+        if readable and opacity is not None and see_through:
             # What has no transparency shows it on white, and that outline may be louder than the mark. The payload
-            # must still be there, and be plain: JPEG is made of it. The pilots keep their margin on the stored colours.
-            on_white = written * opacity + np.float32(255) * (1 - opacity)
-            readable = _reads(on_white, key, payload, nonce, shift, 0, list_size=1)
+            # must still be there after JPEG, and be plain. The pilots keep their margin on the stored colours.
+            on_white = after_jpeg(written * opacity + np.float32(255) * (1 - opacity), step, JPEG_ON_WHITE)
+            readable = _reads(on_white, key, payload, nonce, shift, SURE_ON_WHITE, list_size=1)
         if readable:
             return marked
     return None

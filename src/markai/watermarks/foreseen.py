@@ -65,6 +65,12 @@ def foreseen(cells: Plane, step: int) -> list[View]:
     return [*views, View(lambda plane: _jpeg(plane, block, _table(10, block, step)), ENOUGH), _preview(cells, step)]
 
 
+def after_jpeg(cells: Plane, step: int, quality: int) -> Plane:
+    """Return what JPEG of a quality will leave of cells of ``step`` pixels."""
+    block = max(2, round(BLOCK / step))
+    return _jpeg(cells, block, _table(quality, block, step))[0]
+
+
 def _brightened(plane: Plane) -> tuple[Plane, Back]:
     received = np.minimum(plane * np.float32(BRIGHTER), 255)
     return received, lambda gradient: np.where(received < 255, gradient, 0)
