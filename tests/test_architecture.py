@@ -25,7 +25,7 @@ LAYERS = [
     {"stats", "keys"},
     {"_kernels"},
     {"payload", "image", "image_arrays", "image_files", "image_containers", "image_tiff", "files"},
-    {"watermarks", "attacks", "metrics"},
+    {"watermarks", "text", "attacks", "metrics"},
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
     {"bench"},
