@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from markai import Key
 from markai._kernels import _native as native
-from markai._kernels import polar_reference, reference
+from markai._kernels import polar_reference, reference, text_reference
 from markai.metrics import psnr
 from markai.watermarks import load
 
@@ -518,10 +518,12 @@ def test_the_same_answer_in_many_threads():
 
 def test_both_halves_have_the_same_names():
     names = {name for name in dir(native) if not name.startswith("_")}
-    assert names == {"polar_encode", "polar_list_decode"} | {
-        name for name in names if callable(getattr(reference, name, None))
-    }
-    assert all(hasattr(polar_reference, name) for name in names if name.startswith("polar"))
+    oracles = [
+        {name for name in names if callable(getattr(module, name, None))}
+        for module in (reference, polar_reference, text_reference)
+    ]
+    assert set().union(*oracles) == names
+    assert sum(map(len, oracles)) == len(names)
 
 
 SCRIPT = """
