@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from markai import Key
 from markai._kernels import _native as native
-from markai._kernels import polar_reference, reference, text_reference
+from markai._kernels import mersenne_reference, polar_reference, reference, text_reference
 from markai.metrics import psnr
 from markai.watermarks import load
 
@@ -520,7 +520,7 @@ def test_both_halves_have_the_same_names():
     names = {name for name in dir(native) if not name.startswith("_")}
     oracles = [
         {name for name in names if callable(getattr(module, name, None))}
-        for module in (reference, polar_reference, text_reference)
+        for module in (reference, polar_reference, text_reference, mersenne_reference)
     ]
     assert set().union(*oracles) == names
     assert sum(map(len, oracles)) == len(names)

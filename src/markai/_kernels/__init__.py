@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 if not TYPE_CHECKING and os.environ.get("MARKAI_KERNELS") == "reference":
+    from markai._kernels.mersenne_reference import randperm, randperm_ranks
     from markai._kernels.polar_reference import polar_encode, polar_list_decode
     from markai._kernels.reference import (
         add_cells,
@@ -50,6 +51,8 @@ else:
         polar_encode,
         polar_list_decode,
         pull,
+        randperm,
+        randperm_ranks,
         scatter_symbols,
         self_words,
         smooth,
@@ -76,6 +79,8 @@ __all__ = [
     "polar_encode",
     "polar_list_decode",
     "pull",
+    "randperm",
+    "randperm_ranks",
     "scatter_symbols",
     "self_words",
     "smooth",

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "bindings.hpp"
+#include "mersenne.hpp"
 #include "prf.hpp"
 
 namespace nb = nanobind;
@@ -109,6 +110,27 @@ Out<std::int64_t, 1> gumbel_choice(Logits logits, States states, Words lanes) {
     return choices;
 }
 
+Out<std::int64_t, 1> randperm(std::uint32_t seed, std::uint64_t n) {
+    if (n > markai::kMostShuffled) throw std::invalid_argument("n must be at most 2**32 / 20");
+    auto shuffled = make<std::int64_t, 1>({n});
+    nb::gil_scoped_release release;
+    markai::randperm(seed, n, shuffled.data());
+    return shuffled;
+}
+
+Out<std::int64_t, 1> randperm_ranks(Words seeds, Words tokens, std::uint64_t vocabulary, std::uint64_t limit) {
+    const std::size_t count = tokens.shape(0);
+    one_length(count, {seeds.shape(0)}, "seeds and tokens must have one length");
+    if (vocabulary < 1 || vocabulary > markai::kMostShuffled)
+        throw std::invalid_argument("vocabulary must be 1 to 2**32 / 20");
+    for (std::size_t i = 0; i < count; ++i)
+        if (tokens.data()[i] >= vocabulary) throw std::invalid_argument("tokens must be below vocabulary");
+    auto ranks = make<std::int64_t, 1>({count});
+    nb::gil_scoped_release release;
+    markai::randperm_ranks(seeds.data(), tokens.data(), count, vocabulary, limit, ranks.data());
+    return ranks;
+}
+
 }  // namespace
 
 void markai::bind_text(nb::module_& m) {
@@ -121,4 +143,6 @@ void markai::bind_text(nb::module_& m) {
     m.def("add_bias_self", &::add_bias_self, "logits"_a.noconvert(), "neighbours"_a.noconvert(), "lanes"_a.noconvert(),
           "below"_a, "delta"_a.noconvert());
     m.def("gumbel_choice", &::gumbel_choice, "logits"_a.noconvert(), "states"_a.noconvert(), "lanes"_a.noconvert());
+    m.def("randperm", &::randperm, "seed"_a, "n"_a);
+    m.def("randperm_ranks", &::randperm_ranks, "seeds"_a.noconvert(), "tokens"_a.noconvert(), "vocabulary"_a, "limit"_a);
 }

@@ -103,11 +103,12 @@ def kernels() -> list[Check]:
     """Look at whether the compiled kernels compute what their reference computes."""
     import numpy as np
 
-    from markai._kernels import _native, polar_reference, reference, text_reference
+    from markai._kernels import _native, mersenne_reference, polar_reference, reference, text_reference
 
+    oracles = reference, polar_reference, text_reference, mersenne_reference
     wrong = []
     for name, arguments in kernel_samples().items():
-        oracle = next(module for module in (reference, polar_reference, text_reference) if hasattr(module, name))
+        oracle = next(module for module in oracles if hasattr(module, name))
         pairs = zip(*(_outcome(getattr(half, name), arguments) for half in (_native, oracle)), strict=True)
         # Float32 sums in another order; on this sample they differ by 2e-5 at most.
         if not all(np.allclose(ours, theirs, rtol=1e-4, atol=1e-3) for ours, theirs in pairs):
@@ -169,6 +170,8 @@ def kernel_samples() -> dict[str, tuple[Any, ...]]:
         "add_bias": (logits, words[:, :4].copy(), words[:, 4].copy(), 2**31, delta),
         "add_bias_self": (logits, words.reshape(4, 2, 4), words[:, 4].copy(), 2**15, delta),
         "gumbel_choice": (logits, words[:, :4].copy(), words[:, 4].copy()),
+        "randperm": (1, 700),
+        "randperm_ranks": (words[:, 0].copy(), words[:, 1] % np.uint32(700), 700, 500),
     }
 
 
