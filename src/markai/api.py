@@ -69,10 +69,19 @@ def embed(
     return join([_embed_one(item, key, each, method, strength, threads) for item, each in pairs])
 
 
-def detect(image: Any, key: Key | KeyRing, fpr: float = 1e-6, method: str | None = None, threads: int = 1) -> Any:
+def detect(
+    image: Any,
+    key: Key | KeyRing,
+    fpr: float = 1e-6,
+    method: str | None = None,
+    threads: int = 1,
+    tokenizer: Any = None,
+) -> Any:
     """Return a :class:`Detection` that says whether a mark of ``key`` is there, and what it carries.
 
-    ``image`` is anything that :func:`embed` takes, or a path (``pathlib.Path``); a batch gives a list. ``fpr`` is the
+    ``image`` is anything that :func:`embed` takes, or a path (``pathlib.Path``); a batch gives a list. A ``str`` is a
+    text, read as the tokens of its model's ``tokenizer`` (a ``tokenizers.Tokenizer`` or its file, one of transformers,
+    or a function to ids) by :mod:`markai.text`. ``fpr`` is the
     false-positive rate that the answer keeps: ``found.detected`` is ``found.p_value <= fpr``, over the secret key and
     after correction for everything tried. ``method=None`` tries every installed method
     that knows keys. ``threads`` is as in :func:`embed`.
@@ -87,6 +96,10 @@ def detect(image: Any, key: Key | KeyRing, fpr: float = 1e-6, method: str | None
         MethodError: if there is no such method, the rate is not between 0 and 1, or the number of threads is negative.
     """
     threads = _number_of(threads)
+    if isinstance(image, str):
+        from markai.text.search import search
+
+        return search(image, key, tokenizer, fpr, method)
     return _over_batch(image, fpr, lambda item: _detect_one(item, KeyRing.of(key), fpr, method, threads))
 
 
@@ -122,7 +135,7 @@ def _over_batch(image: Any, fpr: float, detect_one: Callable[[Any], Any]) -> Any
     if not 0 < fpr < 1:
         raise MethodError(f"fpr {fpr} is not a rate - choose a number between 0 and 1, such as 1e-6")
     if isinstance(image, str):
-        raise MethodError("a str is taken as text - for a file pass pathlib.Path(...) or its bytes")
+        raise MethodError("a str is a text, and this is for pictures - for a file pass pathlib.Path(...) or its bytes")
     batch = None if isinstance(image, os.PathLike) else pictures.split_batch(image)
     return detect_one(image) if batch is None else [detect_one(item) for item in batch[0]]
 

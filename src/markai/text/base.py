@@ -16,17 +16,34 @@ class Scorer(Protocol):
     Over the key, the scores of different (window, token) pairs are independent, and each is k with the chance
     ``null[k]``. All that the detector does rests on that: exact tails, weights, the search for marked passages.
     ``once`` says what counts once: a "pair" of window and token, or each "context", for marks that are only written
-    where a context is met for the first time.
+    where a context is met for the first time. Plain attributes do for the properties.
     """
 
-    name: str
-    key_id: str | None
-    width: int  # how many tokens before the scored one decide its score
-    once: Literal["pair", "context"]
-    null: NDArray[np.float64]  # (K,) chances of the scores 0 to K - 1, adding up to 1
+    @property
+    def name(self) -> str:
+        """What results call it."""
+
+    @property
+    def key_id(self) -> str | None:
+        """Which key it is, without revealing it."""
+
+    @property
+    def width(self) -> int:
+        """How many tokens before the scored one decide its score."""
+
+    @property
+    def once(self) -> Literal["pair", "context"]:
+        """What counts once."""
+
+    @property
+    def null(self) -> NDArray[np.float64]:
+        """(K,) chances of the scores 0 to K - 1, adding up to 1."""
 
     def scores(self, windows: Ids, tokens: Ids) -> Scores:
-        """Return the (n,) scores of tokens (n,) after windows (n, width), oldest token first."""
+        """Return the (n,) scores of tokens (n,) after windows (n, width), oldest token first.
+
+        -1 says that a pair brings no randomness of its own, because another one before it decided the same way.
+        """
 
 
 def as_ids(values: Any) -> Ids:
@@ -46,6 +63,6 @@ def as_ids(values: Any) -> Ids:
         raise ValueError(f"token ids are one sequence, not an array of shape {array.shape} - pass one text at a time")
     if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"token ids are integers, not {array.dtype} - encode text with the model's tokenizer first")
-    if array.size and not (0 <= int(array.min()) and int(array.max()) < 2**32 - 1):
+    if array.size and (int(array.min()) < 0 or int(array.max()) >= 2**32 - 1):
         raise ValueError("token ids are from 0 to 2**32 - 2 - leave out padding of other values")
     return array.astype(np.uint32)

@@ -1,0 +1,201 @@
+"""``TextMark``: one key and one scheme, to write with and to read with."""
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from markai.errors import KeyFileError, MethodError
+from markai.keys import Key
+from markai.stats import log10_rademacher_tail
+from markai.text import message
+from markai.text.base import Ids, Scores
+from markai.text.contexts import Occurrences, last_windows, met_before
+from markai.text.detector import detect
+from markai.text.levels import larger_of_two
+from markai.text.prf import LANE_BIT, LANE_PRESENCE, Dealer
+from markai.text.result import TextDetection
+from markai.text.schemes import SCHEMES, Scheme
+
+MOST_WIDTH = 16
+
+
+class TextMark:
+    """A mark in text under a key: ``step`` or ``processor`` write it, ``detect`` finds it.
+
+    ``scheme`` is "bias", "gumbel" or "tournament", with its parameters (``width``, ``gamma``, ``delta``, ``hashing``,
+    ``layers``) as keywords. ``payload`` (1 to 4 bytes) is what the text carries; without one the mark says only that
+    it is there. To read a payload, any will do: ``TextMark(key, "gumbel", payload=True)``.
+
+    >>> mark = TextMark(Key(bytes(32)), "bias", vocab_size=1000)
+    >>> rng, ids = np.random.default_rng(1), [1, 2, 3]
+    >>> for _ in range(60):
+    ...     logits = mark.step(np.array([ids]), rng.normal(0, 1, (1, 1000)).astype("f4"))
+    ...     ids.append(int(np.argmax(logits[0] + rng.gumbel(size=1000))))
+    >>> mark.detect(ids, prompt=3).detected, TextMark(Key.generate(), "bias").detect(ids, prompt=3).detected
+    (True, False)
+
+    Raises:
+        KeyFileError: if ``key`` is not a markai.Key.
+        MethodError: if there is no such scheme, or a parameter is out of range.
+        PayloadError: if the payload is not 1 to 4 bytes.
+    """
+
+    def __init__(
+        self,
+        key: Key,
+        scheme: str = "bias",
+        vocab_size: int | None = None,
+        payload: bytes | Literal[True] | None = None,
+        **parameters: Any,
+    ) -> None:
+        if not isinstance(key, Key):
+            raise KeyFileError(f"a mark is made with one markai.Key, not {type(key).__name__} - markai.Key.load(path)")
+        if scheme not in SCHEMES:
+            raise MethodError(f"no scheme {scheme!r} for texts - choose from {', '.join(SCHEMES)}")
+        try:
+            self.scheme: Scheme = SCHEMES[scheme](**parameters)
+        except TypeError as error:
+            raise MethodError(f"the scheme {scheme} does not take {', '.join(parameters)}: {error}") from None
+        if not 1 <= self.scheme.width <= MOST_WIDTH:
+            raise MethodError(f"width {self.scheme.width} is out of range - a window has 1 to {MOST_WIDTH} tokens")
+        self.vocab_size = vocab_size
+        self.payload = payload
+        self._key = key
+        self._dealer = Dealer(key, self.scheme)
+        self._code = message.encode(payload, key) if payload and payload is not True else None
+
+    @property
+    def name(self) -> str:
+        """The scheme's name, by which results call the mark."""
+        return self.scheme.name
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key."""
+        return self._key.id
+
+    @property
+    def width(self) -> int:
+        """How many tokens before a token decide its score."""
+        return self.scheme.width
+
+    @property
+    def once(self) -> Literal["pair", "context"]:
+        """What counts once in a text."""
+        return self.scheme.once
+
+    # Writing
+
+    def step(self, ids: ArrayLike, logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Return the logits (b, v) or (v,) from which the next token is to be drawn after ids (b, t) or (t,).
+
+        With "bias" some are raised. With "gumbel" all but one are -inf, with "tournament" most: these schemes draw
+        the token themselves, from what temperature, top-k and top-p have left, so that they come last. Nothing is
+        kept from one call to the next: rows may come in any order, and some may be new.
+
+        Raises:
+            MethodError: if the shapes do not go together, or the vocabulary is not that of the mark.
+        """
+        sequences = np.asarray(ids)
+        changed = np.array(logits, np.float32, order="C", ndmin=2)  # a copy
+        if sequences.ndim == 1:
+            sequences = sequences[None]
+        self._check(sequences.shape, changed.shape)
+        states = self._dealer.states(last_windows(sequences, self.width))
+        rows = np.ones(len(changed), np.bool_)
+        if self.once == "context":
+            rows = ~met_before(sequences, self.width)
+        self.scheme.write(changed, states, self._lanes(states), rows)
+        return changed if np.ndim(logits) == 2 else changed[0]
+
+    def _lanes(self, states: Ids) -> Ids:
+        if self._code is None:
+            if self.payload:
+                raise MethodError("this mark has no payload to write, only reads one - give payload=b'...'")
+            return np.full(len(states), LANE_PRESENCE, np.uint32)
+        return LANE_BIT + self._code[self._dealer.places(states, message.CODE_BITS)].astype(np.uint32)
+
+    def _check(self, ids: tuple[int, ...], logits: tuple[int, ...]) -> None:
+        if len(ids) != 2 or len(logits) != 2 or ids[0] != logits[0]:
+            raise MethodError(f"ids {ids} and logits {logits} do not go together - pass (b, t) and (b, v)")
+        if self.vocab_size is not None and logits[1] != self.vocab_size:
+            raise MethodError(
+                f"the logits have {logits[1]} tokens, this mark was made for vocab_size={self.vocab_size} - "
+                "give the size of the logits, which may be more than that of the tokenizer"
+            )
+
+    # Reading
+
+    @cached_property
+    def null(self) -> NDArray[np.float64]:
+        """(K,) chances of the scores of a token that nobody marked."""
+        return larger_of_two(self.scheme.null) if self.payload else self.scheme.null
+
+    def scores(self, windows: Ids, tokens: Ids) -> Scores:
+        """Return the scores (n,) of tokens (n,) after windows (n, width).
+
+        With a payload it is the larger of the two scores that a token has for a bit of 0 and of 1. Which of the two
+        is larger says what the message is, and without a mark depends in no way on how large it is.
+        """
+        states = self._dealer.states(windows)
+        if not self.payload:
+            words = self._dealer.words(states, tokens, np.full(len(tokens), LANE_PRESENCE, np.uint32))
+            return self._first(words, tokens, self.scheme.scores(words))
+        words, scores = self._both(states, tokens)
+        return self._first(words[0], tokens, scores.max(0))
+
+    def read(self, seen: Occurrences, weights: NDArray[np.int64]) -> tuple[bytes | None, float | None]:
+        """Return the payload that a present mark holds, and log10 of the chance of one where it holds none."""
+        if not self.payload:
+            return None, None
+        states = self._dealer.states(seen.windows)
+        _, scores = self._both(states, seen.tokens)
+        for_zero = (scores[0] - scores[1]) * weights
+        places = self._dealer.places(states, message.CODE_BITS)
+        llr = np.bincount(places, for_zero, message.CODE_BITS).astype(np.float32)
+        decoded = message.decode(llr, self._key)
+        if decoded.payload is None:
+            return None, None
+        signs = 1 - 2.0 * message.encode(decoded.payload, self._key)
+        evidence = float(signs @ llr) / max(float(np.sqrt(llr @ llr)), 1e-9)
+        return decoded.payload, log10_rademacher_tail(evidence)
+
+    def _both(self, states: Ids, tokens: Ids) -> tuple[NDArray[np.uint32], Scores]:
+        lanes = [np.full(len(tokens), LANE_BIT + bit, np.uint32) for bit in (0, 1)]
+        words = np.stack([self._dealer.words(states, tokens, lane) for lane in lanes])
+        return words, np.stack([self.scheme.scores(each) for each in words])
+
+    def _first(self, words: NDArray[np.uint32], tokens: Ids, scores: Scores) -> Scores:
+        """With self hashing two windows may have the deciding neighbour in common: the same word is no news."""
+        if not self._dealer.by_neighbour:
+            return scores
+        names = tokens.astype(np.uint64) << np.uint64(32) | words
+        first = np.zeros(len(names), np.bool_)
+        first[np.unique(names, return_index=True)[1]] = True
+        return np.where(first, scores, -1)
+
+    def detect(
+        self,
+        text: Any,
+        tokenizer: Any = None,
+        *,
+        fpr: float = 1e-6,
+        prompt: int = 0,
+        special: Collection[int] = (),
+        entropies: ArrayLike | Sequence[float] | None = None,
+        scan: bool = True,
+    ) -> TextDetection:
+        """Return whether the mark is in a text: token ids (n,), or a str with its ``tokenizer``.
+
+        See :func:`markai.text.detector.detect` for the keywords.
+
+        Raises:
+            MethodError: if a str comes without a tokenizer, or an argument is out of range.
+        """
+        from markai.text.tokens import encoded
+
+        ids, markers = encoded(text, tokenizer)
+        return detect(ids, [self], fpr, entropies=entropies, prompt=prompt, special={*special, *markers}, scan=scan)

@@ -1,0 +1,51 @@
+"""The keyed function behind every mark in text: key, window and lane to a word for each token of the vocabulary.
+
+HKDF-SHA256 gives each scheme a key of its own. SipHash-2-4 (128 bits) of the window under it is the state, which is
+where the secret meets the text. Philox4x32-10 spreads the state over the vocabulary. Whole numbers only: NumPy, C++
+and tensors on any device (``tensors.py``) deal the same words, which ``tests/vectors/text_prf.json`` holds forever.
+Lanes are independent dealings for the same window: 0 for marks without a message, 1 and 2 for a bit of a message.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from markai._kernels import context_states, self_words, token_words
+from markai.keys import Key
+from markai.text.base import Ids
+from markai.text.schemes import Bias, Scheme
+
+LANE_PRESENCE, LANE_BIT, LANE_PLACE = 0, 1, 3  # LANE_BIT + bit; LANE_PLACE says which bit of the message a window holds
+
+
+class Dealer:
+    """Deals the words of one key for one scheme.
+
+    >>> from markai.text.schemes import Gumbel
+    >>> dealer = Dealer(Key(bytes(32)), Gumbel(width=2))
+    >>> states = dealer.states(np.array([[7, 8], [8, 9]], np.uint32))
+    >>> dealer.words(states, np.array([3, 3], np.uint32), np.zeros(2, np.uint32))
+    array([ 338779438, 3226094192], dtype=uint32)
+    """
+
+    def __init__(self, key: Key, scheme: Scheme) -> None:
+        hashing = scheme.hashing if isinstance(scheme, Bias) else "left"
+        label = f"text {scheme.name} {hashing} {scheme.width} v1"
+        self.key = np.frombuffer(key.derive(label, 16), "<u8").astype(np.uint64)
+        self.by_neighbour = hashing == "self"
+
+    def states(self, windows: Ids) -> Ids:
+        """Return the states (n, 4) of windows (n, w), or (n, w, 4), one for each token, with self hashing."""
+        if not self.by_neighbour:
+            return context_states(self.key, np.ascontiguousarray(windows))
+        return context_states(self.key, windows.reshape(-1, 1)).reshape(*windows.shape, 4)
+
+    def words(self, states: Ids, tokens: Ids, lanes: Ids) -> NDArray[np.uint32]:
+        """Return the words (n,) of tokens (n,) in lanes (n,)."""
+        return (self_words if self.by_neighbour else token_words)(states, tokens, lanes)
+
+    def places(self, states: Ids, count: int) -> NDArray[np.int64]:
+        """Return which of ``count`` places of a message, a power of two, each state (n, ...) stands for."""
+        first = np.ascontiguousarray(states.reshape(len(states), -1, 4)[:, -1])
+        tokens = np.zeros(len(first), np.uint32)
+        words = token_words(first, tokens, np.full(len(first), LANE_PLACE, np.uint32))
+        return (words % np.uint32(count)).astype(np.int64)
