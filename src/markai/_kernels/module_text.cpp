@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "bindings.hpp"
+#include "logits.hpp"
 #include "mersenne.hpp"
 #include "prf.hpp"
 
@@ -70,7 +71,7 @@ Out<std::uint32_t, 2> vocabulary_words(States states, Words lanes, std::uint64_t
     auto words = make<std::uint32_t, 2>({lanes.shape(0), size});
     nb::gil_scoped_release release;
     for (std::size_t r = 0; r < lanes.shape(0); ++r)
-        markai::vocabulary_words(states.data() + 4 * r, lanes.data()[r], size, words.data() + r * size);
+        markai::vocabulary_words(states.data() + 4 * r, lanes.data()[r], 0, size, words.data() + r * size);
     return words;
 }
 

@@ -21,19 +21,8 @@ void token_words(const std::uint32_t* states, const std::uint32_t* tokens, const
 void self_words(const std::uint32_t* neighbours, std::size_t h, const std::uint32_t* tokens, const std::uint32_t* lanes,
                 std::size_t n, std::uint32_t* words);
 
-// One row each, of the tokens 0 to size - 1.
-
-void vocabulary_words(const std::uint32_t* state, std::uint32_t lane, std::size_t size, std::uint32_t* words);
-
-// Adds delta where the word is under `below`, at most 2^32.
-void add_bias(float* logits, std::size_t size, const std::uint32_t* state, std::uint32_t lane, std::uint64_t below,
-              float delta);
-
-// Adds delta where the low half of the token's anchor word among `h` states is under `below`, at most 2^16.
-void add_bias_self(float* logits, std::size_t size, const std::uint32_t* neighbours, std::size_t h, std::uint32_t lane,
-                   std::uint32_t below, float delta);
-
-// The first token with the largest logit plus Gumbel noise, -1 where no logit is above -inf.
-std::int64_t gumbel_choice(const float* logits, std::size_t size, const std::uint32_t* state, std::uint32_t lane);
+// The words of the tokens first to first + n - 1 in one state and lane; `first` is a multiple of 4.
+void vocabulary_words(const std::uint32_t* state, std::uint32_t lane, std::size_t first, std::size_t n,
+                      std::uint32_t* words);
 
 }  // namespace markai
