@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +155,17 @@ def test_the_vocabulary_loses_nothing(small):
     for text in (TEXT, TEXT[::-1], everything, "\r\n" * 5, ""):
         assert small.tokenizer.decode(small.tokenizer.encode(text).ids, skip_special_tokens=False) == text
     assert small.tokenizer.get_vocab_size() == small.model.vocab_size == 4096
+
+
+def test_the_vocabulary_loses_nothing_of_other_texts(small, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from text_corpora import NAMES, adversarial
+
+    for name in NAMES:
+        text = adversarial(name)[:20_000]
+        ids = small.tokenizer.encode(text).ids
+        assert small.tokenizer.decode(ids, skip_special_tokens=False) == text, name
+        assert np.isfinite(small.model.entropies(ids, TEMPERATURE)).all()
 
 
 def test_encoding_in_parts_changes_nothing(small):
