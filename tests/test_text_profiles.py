@@ -110,7 +110,7 @@ def test_scores_have_the_chances_they_say(name, rng):
 
 @pytest.mark.parametrize("name", UNDER_A_KEY)
 def test_p_values_hold_over_the_key_in_a_repetitive_text(name, rng, repetitive):
-    marks = [UNDER_A_KEY[name](rng) for _ in range(60 if "selfhash" in name else 200)]
+    marks = [UNDER_A_KEY[name](rng) for _ in range(60 if name in ("hf-kgw selfhash", "vllm-dual-gumbel") else 200)]
     seen = occurrences(repetitive, marks[0].width, marks[0].once)
     assert len(seen) < 0.7 * len(repetitive)
     p = np.sort([10 ** evidence(mark, seen, None, scan=False).log10_whole for mark in marks])
@@ -163,12 +163,13 @@ def test_green_lists_of_transformers_are_found(scheme, width, count, torch, tran
 
 
 def test_green_tokens_are_as_many_as_the_detector_of_transformers_counts(torch, transformers, repetitive):
+    ids = repetitive[:250]
     config = transformers.WatermarkingConfig()
     model = transformers.PretrainedConfig(vocab_size=VOCABULARY, bos_token_id=VOCABULARY)
     theirs = transformers.WatermarkDetector(model, "cpu", config, ignore_repeated_ngrams=True)
-    answer = theirs(torch.tensor(repetitive[None].astype(np.int64)), return_dict=True)
+    answer = theirs(torch.tensor(ids[None].astype(np.int64)), return_dict=True)
     mark = HuggingFaceGreenList(VOCABULARY)
-    seen = occurrences(repetitive, 1, "pair")
+    seen = occurrences(ids, 1, "pair")
     scores = mark.scores(seen.windows, seen.tokens)
     assert (answer.num_tokens_scored, answer.num_green_tokens) == (len(scores), scores.sum())
 
