@@ -14,6 +14,7 @@ from markai.cli.detect import detect
 from markai.cli.doctor import doctor
 from markai.cli.embed import embed
 from markai.cli.keygen import keygen
+from markai.cli.text import text
 from markai.errors import MarkaiError
 
 EXIT_ERROR = 2
@@ -65,7 +66,7 @@ def cli(debug: bool) -> None:
     log.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-for command in (keygen, embed, detect, bench, doctor):
+for command in (keygen, embed, detect, text, bench, doctor):
     cli.add_command(command)
 
 
