@@ -449,6 +449,7 @@ def test_results_do_not_depend_on_where_the_input_lies():
 LARGE = np.zeros((1600, 1600), np.float32)
 WIDE = np.zeros((3200, 3200, 1), np.uint8)
 MANY = np.zeros((2000, 3), np.complex64)
+STATES, LANES, RAISED = np.zeros((1600, 4), np.uint32), np.zeros(1600, np.uint32), np.ones(1600, np.float32)
 RELEASED = {
     "whiten": lambda: native.whiten(LARGE),
     "pull": lambda: native.pull(LARGE, LARGE, 25.0),
@@ -467,6 +468,15 @@ RELEASED = {
     "cell_means_and_spread": lambda: native.cell_means_and_spread(WIDE, 2),
     "add_cells": lambda: native.add_cells(WIDE, LARGE, 2),
     "polar_list_decode": lambda: native.polar_list_decode(np.zeros(16384, np.float32), np.zeros(16384, np.uint8), 64),
+    "context_states": lambda: native.context_states(np.zeros(2, np.uint64), STATES),
+    "token_words": lambda: native.token_words(STATES, LANES, LANES),
+    "self_words": lambda: native.self_words(STATES[:, None].copy(), LANES, LANES),
+    "vocabulary_words": lambda: native.vocabulary_words(STATES, LANES, 1000),
+    "add_bias": lambda: native.add_bias(np.zeros((1600, 1600), np.float32), STATES, LANES, 1 << 31, RAISED),
+    "add_bias_self": lambda: native.add_bias_self(
+        np.zeros((1600, 1600), np.float32), STATES[:, None].copy(), LANES, 1 << 15, RAISED
+    ),
+    "gumbel_choice": lambda: native.gumbel_choice(LARGE, STATES, LANES),
 }
 
 
