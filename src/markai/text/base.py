@@ -1,5 +1,6 @@
 """What every mark in text has in common, markai's own and others': keyed scores of tokens with a known null."""
 
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,6 +45,26 @@ class Scorer(Protocol):
 
         -1 says that a pair brings no randomness of its own, because another one before it decided the same way.
         """
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the text would be if a certain payload were in it: scores (n,), and how many payloads there might be.
+
+    ``payload`` is only set where it is authenticated.
+    """
+
+    scores: Scores
+    log2_rivals: int
+    payload: bytes | None
+
+
+@runtime_checkable
+class Reader(Scorer, Protocol):
+    """A mark that may carry a payload."""
+
+    def read(self, windows: Ids, tokens: Ids, weights: NDArray[np.int64]) -> list[Reading] | None:
+        """Return the likeliest readings of tokens with these weights (n,); None where the mark has no payload."""
 
 
 def as_ids(values: Any) -> Ids:

@@ -14,29 +14,28 @@ from numpy.typing import ArrayLike, NDArray
 
 from markai.errors import MethodError
 from markai.stats import corrected, either, log10_score_tail
-from markai.text.base import Ids, Scorer, Scores, as_ids
+from markai.text.base import Ids, Reader, Reading, Scorer, Scores, as_ids
 from markai.text.contexts import Occurrences, occurrences
 from markai.text.cover import Cover
 from markai.text.result import Segment, TextDetection
+from markai.text.weights import Weights
 
-# Weights are whole numbers, so that weighted sums have exact tails too. Finer or larger ones find no more.
-MOST_WEIGHT = 8
-PER_NAT = 2.0
 # Decades of evidence that a marked token brings at best, about: text with 4 nats a token (docs/text.md).
 DECADES_PER_TOKEN = 1.0
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one scorer sees in a text."""
+    """What one scorer sees in a text: the whole of it, and the best of its windows, each corrected for rivals."""
 
     scorer: Scorer
     seen: Occurrences
     scores: Scores
     weights: NDArray[np.int64]
     log10_whole: float
-    log10_best: float  # of the windows, corrected for their number
+    log10_best: float
     hypotheses: int
+    payload: bytes | None = None
 
     @property
     def log10_p(self) -> float:
@@ -49,6 +48,7 @@ def detect(
     fpr: float = 1e-6,
     *,
     entropies: ArrayLike | None = None,
+    surprisals: ArrayLike | None = None,
     prompt: int = 0,
     special: Collection[int] = (),
     scan: bool = True,
@@ -57,10 +57,10 @@ def detect(
     """Return what the likeliest of the scorers sees in token ids (n,), corrected for all of them.
 
     The first ``prompt`` ids are context and no evidence; ``special`` ids (padding, turn markers) are neither.
-    ``entropies`` (n,), in nats, of the distribution from which each token was drawn, from any language model that
-    stands in for the one that wrote the text, give weights: where there was no choice there is no mark.
-    Weights that depend on the text alone leave the p-value true. ``scan=False`` leaves the search for passages out.
-    ``among`` is how many scorers are tried in all, where these are not all.
+    ``entropies`` (n,), in nats, of the distributions that the tokens were drawn from, and ``surprisals`` (n,) of the
+    tokens, by any language model that stands in for the one that wrote the text, give weights (``weights.py``) and
+    leave the p-value true. ``scan=False`` leaves the search for passages out. ``among`` is how many scorers are tried
+    in all, where these are not all.
 
     >>> from markai import Key
     >>> from markai.text.mark import TextMark
@@ -68,13 +68,13 @@ def detect(
     'absent'
 
     Raises:
-        MethodError: if there is no scorer, the rate is not between 0 and 1, or there is not one entropy for each id.
+        MethodError: if there is no scorer, the rate is not between 0 and 1, or there are not as many nats as ids.
         TypeError, ValueError: if the ids are none.
     """
     if not scorers or not 0 < fpr < 1:
         raise MethodError(f"detection needs a mark to look for, and an fpr between 0 and 1, not {fpr}")
     tokens = as_ids(ids)
-    weights = _weights(entropies, len(tokens))
+    weights = Weights(len(tokens), entropies, surprisals)
     seen: dict[tuple[int, str], Occurrences] = {}
     found = []
     for scorer in scorers:
@@ -86,42 +86,47 @@ def detect(
     return _answer(best, found, fpr, tokens, among or len(found))
 
 
-def evidence(scorer: Scorer, seen: Occurrences, weights: NDArray[np.int64] | None, scan: bool = True) -> Evidence:
-    """Score what was seen; ``weights`` (tokens of the text,) or None where all count alike."""
-    scores = scorer.scores(seen.windows, seen.tokens)
-    counted = scores >= 0
-    if weights is not None:
-        counted &= weights[seen.positions] > 0
-    if not counted.all():
-        at = np.flatnonzero(counted)
-        seen, scores = Occurrences(seen.windows[at], seen.tokens[at], seen.positions[at]), scores[at]
-    by_token = np.ones(len(seen), np.int64) if weights is None else weights[seen.positions]
-    whole = log10_score_tail(int(scores @ by_token), scorer.null, np.bincount(by_token, minlength=2).tolist())
-    if not scan or not len(seen):
-        return Evidence(scorer, seen, scores, by_token, whole, 0.0, 2)
-    cover = Cover(scores, by_token, scorer.null)
-    return Evidence(scorer, seen, scores, by_token, whole, cover.best(), 1 + len(cover))
+def evidence(scorer: Scorer, seen: Occurrences, weights: Weights, scan: bool = True) -> Evidence:
+    """Score what was seen.
+
+    With payloads there is one answer for each length, and a word of n free bits has 2**n rivals: what it would take to
+    find it by chance among them all. The four lengths share the error evenly.
+    """
+    by_token = weights.of(seen.positions, scorer.width)
+    readings = scorer.read(seen.windows, seen.tokens, by_token) if isinstance(scorer, Reader) else None
+    if readings is None:
+        return _weighed(scorer, seen, scorer.scores(seen.windows, seen.tokens), by_token, scan)
+    found = [_weighed(scorer, seen, each.scores, by_token, scan, each, len(readings)) for each in readings]
+    return min(found, key=lambda each: each.log10_p)
 
 
-def _weights(entropies: ArrayLike | None, count: int) -> NDArray[np.int64] | None:
-    if entropies is None:
-        return None
-    nats = np.asarray(entropies, np.float64)
-    if nats.shape != (count,) or not np.isfinite(nats).all():
-        raise MethodError(f"{count} ids need {count} finite entropies in nats, not an array of shape {nats.shape}")
-    return np.clip(np.rint(PER_NAT * nats), 0, MOST_WEIGHT).astype(np.int64)
+def _weighed(
+    scorer: Scorer,
+    seen: Occurrences,
+    scores: Scores,
+    weights: NDArray[np.int64],
+    scan: bool,
+    reading: Reading | None = None,
+    lengths: int = 1,
+) -> Evidence:
+    at = np.flatnonzero((scores >= 0) & (weights > 0))
+    seen, scores, weights = Occurrences(seen.windows[at], seen.tokens[at], seen.positions[at]), scores[at], weights[at]
+    counts = np.bincount(weights, minlength=2).tolist()
+    rivals = lengths << (reading.log2_rivals if reading else 0)
+    whole = corrected(log10_score_tail(int(scores @ weights), scorer.null, counts), rivals)
+    cover = Cover(scores, weights, scorer.null) if scan and len(at) else ()
+    best = corrected(cover.best(), rivals) if isinstance(cover, Cover) else 0.0
+    payload = reading.payload if reading else None
+    return Evidence(scorer, seen, scores, weights, whole, best, rivals * (1 + len(cover)), payload)
 
 
 def _answer(best: Evidence, found: Sequence[Evidence], fpr: float, tokens: Ids, among: int) -> TextDetection:
     log10_p = corrected(best.log10_p, among)
     detected = log10_p <= math.log10(fpr)
-    payload, payload_log10_p = None, None
-    if detected and hasattr(best.scorer, "read"):
-        payload, payload_log10_p = best.scorer.read(best.seen, best.weights)
     return TextDetection(
         log10_p_value=log10_p,
         fpr=fpr,
-        payload=payload,
+        payload=best.payload if detected else None,
         method=f"text-{best.scorer.name}" if detected else None,
         key_id=best.scorer.key_id if detected else None,
         tests=sum(each.hypotheses for each in found),
@@ -129,7 +134,6 @@ def _answer(best: Evidence, found: Sequence[Evidence], fpr: float, tokens: Ids, 
         tokens=len(tokens),
         scored=len(best.seen),
         segments=_segments(best, math.log10(fpr / among)) if detected else (),
-        payload_log10_p=payload_log10_p,
     )
 
 

@@ -1,7 +1,6 @@
 """``TextMark``: one key and one scheme, to write with and to read with."""
 
-from collections.abc import Collection, Sequence
-from functools import cached_property
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -9,17 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from markai.errors import KeyFileError, MethodError
 from markai.keys import Key
-from markai.stats import log10_rademacher_tail
-from markai.text import message
-from markai.text.base import Ids, Scores
-from markai.text.contexts import Occurrences, last_windows, met_before
+from markai.text.base import Ids, Reading, Scores
+from markai.text.contexts import last_windows, met_before
 from markai.text.detector import detect
-from markai.text.levels import larger_of_two
-from markai.text.prf import LANE_BIT, LANE_PRESENCE, Dealer
+from markai.text.message import LENGTH, VALUES, Word, decode, encode
+from markai.text.prf import LANE_BYTE, LANE_PRESENCE, Dealer
 from markai.text.result import TextDetection
 from markai.text.schemes import SCHEMES, Scheme
 
 MOST_WIDTH = 16
+WIDTH_WITH_PAYLOAD = 2  # an edit costs as many tokens more; with 1 a third of the windows are repetitions
+AT_ONCE = 4096  # tokens, each in 256 lanes: 4 MB
+MOST_BYTE_WEIGHT = 2  # tokens with 1 nat or more count alike for a message: in edited text much choice is no choice
 
 
 class TextMark:
@@ -55,6 +55,8 @@ class TextMark:
             raise KeyFileError(f"a mark is made with one markai.Key, not {type(key).__name__} - markai.Key.load(path)")
         if scheme not in SCHEMES:
             raise MethodError(f"no scheme {scheme!r} for texts - choose from {', '.join(SCHEMES)}")
+        if payload:
+            parameters = {"width": WIDTH_WITH_PAYLOAD} | parameters
         try:
             self.scheme: Scheme = SCHEMES[scheme](**parameters)
         except TypeError as error:
@@ -65,7 +67,7 @@ class TextMark:
         self.payload = payload
         self._key = key
         self._dealer = Dealer(key, self.scheme)
-        self._code = message.encode(payload, key) if payload and payload is not True else None
+        self._code = encode(payload, key) if payload and payload is not True else None
 
     @property
     def name(self) -> str:
@@ -116,7 +118,7 @@ class TextMark:
             if self.payload:
                 raise MethodError("this mark has no payload to write, only reads one - give payload=b'...'")
             return np.full(len(states), LANE_PRESENCE, np.uint32)
-        return LANE_BIT + self._code[self._dealer.places(states, message.CODE_BITS)].astype(np.uint32)
+        return LANE_BYTE + self._code[self._dealer.places(states, LENGTH)].astype(np.uint32)
 
     def _check(self, ids: tuple[int, ...], logits: tuple[int, ...]) -> None:
         if len(ids) != 2 or len(logits) != 2 or ids[0] != logits[0]:
@@ -129,49 +131,51 @@ class TextMark:
 
     # Reading
 
-    @cached_property
+    @property
     def null(self) -> NDArray[np.float64]:
         """(K,) chances of the scores of a token that nobody marked."""
-        return larger_of_two(self.scheme.null) if self.payload else self.scheme.null
+        return self.scheme.null
 
     def scores(self, windows: Ids, tokens: Ids) -> Scores:
-        """Return the scores (n,) of tokens (n,) after windows (n, width).
+        """Return the scores (n,) of tokens (n,) after windows (n, width), in the lane of marks without a payload."""
+        lanes = np.full(len(tokens), LANE_PRESENCE, np.uint32)
+        return self._scores(self._dealer.states(windows), tokens, lanes)
 
-        With a payload it is the larger of the two scores that a token has for a bit of 0 and of 1. Which of the two
-        is larger says what the message is, and without a mark depends in no way on how large it is.
+    def read(self, windows: Ids, tokens: Ids, weights: NDArray[np.int64]) -> list[Reading] | None:
+        """Return the likeliest payload of each length with the scores of its word, or None for a mark without one.
+
+        What a word is up against are all words that might have been found instead, so that whatever found it needs no
+        further correction.
         """
+        if not self.payload:
+            return None
         states = self._dealer.states(windows)
-        if not self.payload:
-            words = self._dealer.words(states, tokens, np.full(len(tokens), LANE_PRESENCE, np.uint32))
-            return self._first(words, tokens, self.scheme.scores(words))
-        words, scores = self._both(states, tokens)
-        return self._first(words[0], tokens, scores.max(0))
+        places = self._dealer.places(states, LENGTH)
+        words = decode(self._sums(states, tokens, places, weights), self._key)
+        return [self._reading(word, states, tokens, places) for word in words]
 
-    def read(self, seen: Occurrences, weights: NDArray[np.int64]) -> tuple[bytes | None, float | None]:
-        """Return the payload that a present mark holds, and log10 of the chance of one where it holds none."""
-        if not self.payload:
-            return None, None
-        states = self._dealer.states(seen.windows)
-        _, scores = self._both(states, seen.tokens)
-        for_zero = (scores[0] - scores[1]) * weights
-        places = self._dealer.places(states, message.CODE_BITS)
-        llr = np.bincount(places, for_zero, message.CODE_BITS).astype(np.float32)
-        decoded = message.decode(llr, self._key)
-        if decoded.payload is None:
-            return None, None
-        signs = 1 - 2.0 * message.encode(decoded.payload, self._key)
-        evidence = float(signs @ llr) / max(float(np.sqrt(llr @ llr)), 1e-9)
-        return decoded.payload, log10_rademacher_tail(evidence)
+    def _sums(
+        self, states: Ids, tokens: Ids, places: NDArray[np.int64], weights: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the evidence (12, 256) for each value of each byte, a few thousand tokens at a time."""
+        sums = np.zeros((LENGTH, VALUES), np.int64)
+        for start in range(0, len(tokens), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            words = self._dealer.byte_words(states[part], tokens[part])
+            scores = self.scheme.scores(words.ravel()).reshape(words.shape)
+            np.add.at(sums, places[part], scores * np.minimum(weights[part], MOST_BYTE_WEIGHT)[:, None])
+        return sums
 
-    def _both(self, states: Ids, tokens: Ids) -> tuple[NDArray[np.uint32], Scores]:
-        lanes = [np.full(len(tokens), LANE_BIT + bit, np.uint32) for bit in (0, 1)]
-        words = np.stack([self._dealer.words(states, tokens, lane) for lane in lanes])
-        return words, np.stack([self.scheme.scores(each) for each in words])
+    def _reading(self, word: Word, states: Ids, tokens: Ids, places: NDArray[np.int64]) -> Reading:
+        scores = self._scores(states, tokens, LANE_BYTE + word.values[places].astype(np.uint32))
+        return Reading(scores, word.log2_rivals, word.payload if word.authentic else None)
 
-    def _first(self, words: NDArray[np.uint32], tokens: Ids, scores: Scores) -> Scores:
-        """With self hashing two windows may have the deciding neighbour in common: the same word is no news."""
+    def _scores(self, states: Ids, tokens: Ids, lanes: Ids) -> Scores:
+        words = self._dealer.words(states, tokens, lanes)
+        scores = self.scheme.scores(words)
         if not self._dealer.by_neighbour:
             return scores
+        # With self hashing two windows may have the deciding neighbour in common: the same word is no news.
         names = tokens.astype(np.uint64) << np.uint64(32) | words
         first = np.zeros(len(names), np.bool_)
         first[np.unique(names, return_index=True)[1]] = True
@@ -185,7 +189,8 @@ class TextMark:
         fpr: float = 1e-6,
         prompt: int = 0,
         special: Collection[int] = (),
-        entropies: ArrayLike | Sequence[float] | None = None,
+        entropies: ArrayLike | None = None,
+        surprisals: ArrayLike | None = None,
         scan: bool = True,
     ) -> TextDetection:
         """Return whether the mark is in a text: token ids (n,), or a str with its ``tokenizer``.
@@ -198,4 +203,13 @@ class TextMark:
         from markai.text.tokens import encoded
 
         ids, markers = encoded(text, tokenizer)
-        return detect(ids, [self], fpr, entropies=entropies, prompt=prompt, special={*special, *markers}, scan=scan)
+        return detect(
+            ids,
+            [self],
+            fpr,
+            entropies=entropies,
+            surprisals=surprisals,
+            prompt=prompt,
+            special={*special, *markers},
+            scan=scan,
+        )

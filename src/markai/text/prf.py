@@ -3,7 +3,7 @@
 HKDF-SHA256 gives each scheme a key of its own. SipHash-2-4 (128 bits) of the window under it is the state, which is
 where the secret meets the text. Philox4x32-10 spreads the state over the vocabulary. Whole numbers only: NumPy, C++
 and tensors on any device (``tensors.py``) deal the same words, which ``tests/vectors/text_prf.json`` holds forever.
-Lanes are independent dealings for the same window: 0 for marks without a message, 1 and 2 for a bit of a message.
+Lanes are independent dealings for the same window: 0 for marks without a message, 1 to 256 for a byte of a message.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from markai.keys import Key
 from markai.text.base import Ids
 from markai.text.schemes import Bias, Scheme
 
-LANE_PRESENCE, LANE_BIT, LANE_PLACE = 0, 1, 3  # LANE_BIT + bit; LANE_PLACE says which bit of the message a window holds
+LANE_PRESENCE, LANE_BYTE, LANE_PLACE = 0, 1, 257  # LANE_BYTE + its value; LANE_PLACE: which byte a window stands for
 
 
 class Dealer:
@@ -43,9 +43,13 @@ class Dealer:
         """Return the words (n,) of tokens (n,) in lanes (n,)."""
         return (self_words if self.by_neighbour else token_words)(states, tokens, lanes)
 
+    def byte_words(self, states: Ids, tokens: Ids) -> NDArray[np.uint32]:
+        """Return the words (n, 256) of tokens (n,) in the lanes of all values of a byte."""
+        lanes = LANE_BYTE + np.tile(np.arange(256, dtype=np.uint32), len(tokens))
+        return self.words(np.repeat(states, 256, 0), np.repeat(tokens, 256), lanes).reshape(-1, 256)
+
     def places(self, states: Ids, count: int) -> NDArray[np.int64]:
-        """Return which of ``count`` places of a message, a power of two, each state (n, ...) stands for."""
-        first = np.ascontiguousarray(states.reshape(len(states), -1, 4)[:, -1])
-        tokens = np.zeros(len(first), np.uint32)
-        words = token_words(first, tokens, np.full(len(first), LANE_PLACE, np.uint32))
+        """Return which of ``count`` bytes of a message each state (n, ...) stands for; of several, the last token's."""
+        last = np.ascontiguousarray(states.reshape(len(states), -1, 4)[:, -1])
+        words = token_words(last, np.zeros(len(last), np.uint32), np.full(len(last), LANE_PLACE, np.uint32))
         return (words % np.uint32(count)).astype(np.int64)

@@ -21,14 +21,12 @@ class TextDetection(Detection):
 
     ``tokens`` is how many ids there were, ``scored`` how many of them were evidence: not special, with a whole window
     before them, and not a repetition. ``segments`` are the passages in which the mark is, in order; one that covers
-    nearly all for a text that is marked throughout. ``payload_log10_p`` is the chance that a payload is accepted from a
-    text in which a mark of this kind is present and holds none.
+    nearly all for a text that is marked throughout.
     """
 
     tokens: int = 0
     scored: int = 0
     segments: tuple[Segment, ...] = field(default=())
-    payload_log10_p: float | None = None
 
     @property
     def verdict(self) -> Literal["present", "absent", "insufficient"]:
