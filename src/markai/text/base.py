@@ -1,5 +1,6 @@
 """What every mark in text has in common, markai's own and others': keyed scores of tokens with a known null."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -59,12 +60,9 @@ class Reading:
     payload: bytes | None
 
 
-@runtime_checkable
-class Reader(Scorer, Protocol):
-    """A mark that may carry a payload."""
-
-    def read(self, windows: Ids, tokens: Ids, weights: NDArray[np.int64]) -> list[Reading] | None:
-        """Return the likeliest readings of tokens with these weights (n,); None where the mark has no payload."""
+# A mark that may carry a payload has a method ``read`` beside those of a Scorer: windows (n, width), tokens (n,) and
+# weights (n,) to the likeliest reading for each length of payload, or to None where the mark has none.
+Read = Callable[[Ids, Ids, NDArray[np.int64]], list[Reading] | None]
 
 
 def as_ids(values: Any) -> Ids:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from markai.stats import corrected, log10_score_tail
+from markai.stats import LN10, corrected, log10_score_tail
 from markai.text.base import Scores
 
 SHORTEST = 16  # scored tokens; fewer cannot reach 1e-6 after correction in text with 4 nats a token
 TILTS = np.geomspace(0.02, 4, 32)  # in deviations of a score: where the evidence of all windows is computed at once
-EXACT = 4  # windows whose tail is computed, of those whose bound is best
+EXACT = 2  # windows whose tail is computed, of those whose bound is best
+DULL = -1.0  # log10 p after correction; above it nobody needs to know how far, and Chernoff's bound will do
 MOST_PASSAGES = 32
 
 
@@ -59,7 +60,10 @@ class Cover:
         if not len(self):
             return 0.0
         evidence = self.evidence()
-        top = np.argsort(evidence)[-EXACT:]
+        bound = corrected(-float(evidence.max()) / LN10, len(self))
+        if bound > DULL:
+            return bound
+        top = np.argpartition(evidence, -min(EXACT, len(self)))[-EXACT:]
         return corrected(min(self.log10_tail(self.first[at], self.last[at]) for at in top), len(self))
 
     def passages(self, log10_level: float) -> list[Passage]:

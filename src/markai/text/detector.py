@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from markai.errors import MethodError
 from markai.stats import corrected, either, log10_score_tail
-from markai.text.base import Ids, Reader, Reading, Scorer, Scores, as_ids
+from markai.text.base import Ids, Read, Reading, Scorer, Scores, as_ids
 from markai.text.contexts import Occurrences, occurrences
 from markai.text.cover import Cover
 from markai.text.result import Segment, TextDetection
@@ -93,7 +93,8 @@ def evidence(scorer: Scorer, seen: Occurrences, weights: Weights, scan: bool = T
     find it by chance among them all. The four lengths share the error evenly.
     """
     by_token = weights.of(seen.positions, scorer.width)
-    readings = scorer.read(seen.windows, seen.tokens, by_token) if isinstance(scorer, Reader) else None
+    read: Read | None = getattr(scorer, "read", None)
+    readings = read(seen.windows, seen.tokens, by_token) if read else None
     if readings is None:
         return _weighed(scorer, seen, scorer.scores(seen.windows, seen.tokens), by_token, scan)
     found = [_weighed(scorer, seen, each.scores, by_token, scan, each, len(readings)) for each in readings]

@@ -108,12 +108,16 @@ def _beams(sums: NDArray[np.int64]) -> Bytes:
     totals, words = known[:, 0], values[:, 0, :, None]
     for at in range(1, sums.shape[1]):
         joined = (totals[:, :, None] + known[:, at, None]).reshape(len(sums), -1)
-        keep = np.argsort(-joined, axis=1, kind="stable")[:, :BEAM]
+        keep = np.argpartition(-joined, BEAM - 1, axis=1)[:, :BEAM] if joined.shape[1] > BEAM else _all(joined)
         totals = np.take_along_axis(joined, keep, 1)
         before = np.take_along_axis(words, keep[:, :, None] // PER_BYTE, 1)
         last = np.take_along_axis(values[:, at], keep % PER_BYTE, 1)
         words = np.concatenate([before, last[:, :, None]], axis=2)
     return words
+
+
+def _all(rows: NDArray[np.int64]) -> NDArray[np.intp]:
+    return np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
 
 
 def _completed(known: Bytes, matrices: Bytes) -> Bytes:
