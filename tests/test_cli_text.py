@@ -54,6 +54,7 @@ def texts(tmp_path_factory):
         return written
 
     marked, plain = write("marked.txt", 200, 1, "gumbel"), write("plain.txt", 300, 2)
+    write("message.txt", 400, 3, "gumbel", payload=b"acme")
     (folder / "mixed.txt").write_text(f"{plain}\n\n{marked}\n\n{plain}", "utf-8", newline="")
     (folder / "ids.json").write_text(json.dumps(tokenizer.encode(marked).ids))
     (folder / "short.txt").write_text("Hello.")

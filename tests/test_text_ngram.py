@@ -73,10 +73,14 @@ def test_probabilities_are_those_of_the_definition(order):
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.45, 1.0, 2.0])
-def test_entropies_are_those_of_the_logits(toy, temperature):
+def test_entropies_and_probabilities_are_those_of_the_logits(toy, temperature):
     text = [*TOY[40:60].tolist(), 10, 3, 3, 3, 11, 2]
     expected = [entropy(np.exp(np.float64(toy.logits(text[:place]))), temperature) for place in range(len(text))]
     assert toy.entropies(text, temperature) == pytest.approx(expected, rel=1e-5)
+    for place, token in enumerate(text):
+        logits = np.float64(toy.logits(text[:place], temperature))
+        expected_log = logits[token] - np.log(np.exp(logits).sum())
+        assert toy.log_probabilities(text, temperature)[place] == pytest.approx(expected_log, rel=1e-4, abs=1e-6)
     logits = np.float64(toy.logits(text, temperature))
     assert entropy(np.exp(logits)) == pytest.approx(entropy(np.exp(np.float64(toy.logits(text))), temperature))
 

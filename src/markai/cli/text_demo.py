@@ -150,12 +150,13 @@ def written(
 def examined(name: str, text: str, mark: "TextMark", language: "SmallModel") -> Sample:
     """Read a text as anybody with the key and the tokenizer does: from its characters."""
     from markai.text.contexts import occurrences
-    from markai.text.detector import evidence
     from markai.text.tokens import encoded
 
     ids, _ = encoded(text, language.tokenizer)
-    seen = evidence(mark, occurrences(ids, mark.width, mark.once), None, scan=False)
-    hot = dict(zip(seen.seen.positions.tolist(), (seen.scores >= by_chance(mark)[0]).tolist(), strict=True))
+    seen = occurrences(ids, mark.width, mark.once)
+    scores = mark.scores(seen.windows, seen.tokens).tolist()
+    least = by_chance(mark)[0]
+    hot = {at: score >= least for at, score in zip(seen.positions.tolist(), scores, strict=True) if score >= 0}
     lengths = [FIRST << n for n in range(len(ids).bit_length()) if FIRST << n <= 0.8 * len(ids)]
     found = mark.detect(ids)
     growth = [(n, mark.detect(ids[:n]).log10_p_value) for n in lengths] + [(len(ids), found.log10_p_value)]

@@ -275,20 +275,21 @@ class NGramModel:
             ids[n] = token
         return ids[len(start) :]
 
-    def log_probabilities(self, ids: ArrayLike) -> Floats:
+    def log_probabilities(self, ids: ArrayLike, temperature: float = 1.0) -> Floats:
         """Return the log probability, in nats, of each of the ids (n,) after those before it: (n,) float64.
 
         Raises:
             TypeError: if the ids are no integers.
-            ValueError: if they are not one sequence below V.
+            ValueError: if they are not one sequence below V, or the temperature is below 0.02.
         """
-        tokens = _checked(ids, self.vocab_size)
+        tokens, power = _checked(ids, self.vocab_size), _power(temperature)
+        contexts = self._rows(tokens)
         probabilities = self._levels[0].probabilities[tokens]
-        for level, rows in zip(self._levels[1:], self._rows(tokens)[1:], strict=True):
+        for level, rows in zip(self._levels[1:], contexts[1:], strict=True):
             pairs = _places(level.pairs, rows * self.vocab_size + tokens)
             otherwise = np.where(rows < 0, 1.0, level.weights[rows]) * probabilities
             probabilities = np.where(pairs < 0, otherwise, level.probabilities[pairs])
-        return np.log(probabilities)
+        return power * np.log(probabilities) - self._after(contexts, power)[0]
 
     def perplexity(self, ids: ArrayLike) -> float:
         """Return exp of the mean of minus ``log_probabilities`` over ids (n,), at least one.
@@ -316,13 +317,17 @@ class NGramModel:
             TypeError: if the ids are no integers.
             ValueError: if they are not one sequence below V, or the temperature is below 0.02.
         """
-        tokens, power = _checked(ids, self.vocab_size), _power(temperature)
-        tables = self._tables.get(power) or self._entropies(power)
+        power = _power(temperature)
+        return self._after(self._rows(_checked(ids, self.vocab_size)), power)[1]
+
+    def _after(self, contexts: list[Rows], power: float) -> tuple[Floats, Floats]:
+        """Return twice (n,): what ``_sums`` says of the longest known of the contexts before each token."""
+        tables = self._tables.get(power) or self._sums(power)
         self._tables = {power: tables}
-        entropies = np.empty(len(tokens))
-        for table, rows in zip(tables, self._rows(tokens), strict=True):
-            entropies[rows >= 0] = table[rows[rows >= 0]]
-        return entropies
+        values = np.empty((2, len(contexts[0])))
+        for table, rows in zip(tables, contexts, strict=True):
+            values[:, rows >= 0] = table[:, rows[rows >= 0]]
+        return values[0], values[1]
 
     def _rows(self, tokens: Rows) -> list[Rows]:
         """Return for each level the row (n,) of the context before each token, -1 where there is none."""
@@ -333,24 +338,21 @@ class NGramModel:
             rows.append(found)
         return rows
 
-    def _entropies(self, power: float) -> list[Floats]:
-        """Return for each level the entropy after each context (C,): log S - T / S of S = sum q, T = sum q log q.
+    def _sums(self, power: float) -> list[Floats]:
+        """Return for each level (2, C), of each context: log S, and the entropy log S - power T / S.
 
-        q = p ** power. The sums over all V tokens come from those of the context one shorter, without its part of the
-        tokens that the longer one has seen, times its weight; so no context is ever spread out over the vocabulary.
+        S = sum q and T = sum q log p over all tokens, where q = p ** power. Both come from those of the context one
+        shorter, without its part of the tokens that the longer one has seen, times the weight: so no context is ever
+        spread out over the vocabulary.
         """
         tables, totals, below = [], np.zeros((2, 1)), np.zeros((2, self.vocab_size))
         for level in self._levels:
-            q = level.probabilities**power
-            pairs, starts, log_weights = (
-                np.stack([q, q * np.log(level.probabilities)]),
-                level.ends[:-1],
-                level.log_weights,
-            )
+            q, starts, log_weights = level.probabilities**power, level.ends[:-1], level.log_weights
+            pairs = np.stack([q, q * np.log(level.probabilities)])
             rest = totals[:, level.keys // self.vocab_size] - np.add.reduceat(below[:, level.shorter], starts, axis=1)
             rest[1] += rest[0] * log_weights
             totals = np.add.reduceat(pairs, starts, axis=1) + rest * level.weights**power
-            tables.append(np.log(totals[0]) - power * totals[1] / totals[0])
+            tables.append(np.stack([np.log(totals[0]), np.log(totals[0]) - power * totals[1] / totals[0]]))
             below = pairs
         return tables
 
