@@ -40,15 +40,18 @@ class Cover:
 
     def evidence(self) -> NDArray[np.float64]:
         """Return a number for each window that grows with -ln p: Chernoff's exponent, on a grid of tilts."""
-        values = np.arange(len(self.null))
-        mean = self.null @ values
-        tilts = TILTS / np.sqrt(self.null @ (values - mean) ** 2)
-        levels, inverse = np.unique(self.weights, return_inverse=True)
-        steps = np.multiply.outer(np.multiply.outer(tilts / levels.max(), levels), values)
-        logs = np.log((np.exp(steps) * self.null).sum(-1))  # (tilts, levels)
-        gains = tilts[:, None] / levels.max() * (self.scores * self.weights) - logs[:, inverse]
-        sums = np.concatenate([np.zeros((len(tilts), 1)), gains.cumsum(1)], axis=1)
+        sums = np.concatenate([np.zeros((len(TILTS), 1)), self._gains().cumsum(1)], axis=1)
         return np.asarray((sums[:, self.last] - sums[:, self.first]).max(0))
+
+    def _gains(self) -> NDArray[np.float64]:
+        """Return (tilts, n) what each token adds to the exponent: tilt * score - ln E exp(tilt * score)."""
+        values = np.arange(len(self.null))
+        deviation = np.sqrt(self.null @ values**2 - (self.null @ values) ** 2)
+        levels, inverse = np.unique(self.weights, return_inverse=True)
+        tilts = TILTS / (deviation * levels.max())
+        steps = np.multiply.outer(np.multiply.outer(tilts, levels), values)
+        logs = np.log((np.exp(steps) * self.null).sum(-1))  # (tilts, levels)
+        return np.asarray(tilts[:, None] * (self.scores * self.weights) - logs[:, inverse])
 
     def log10_tail(self, first: int, last: int) -> float:
         """Return the exact log10 p of the tokens from first to last, for a window chosen in advance."""
@@ -67,8 +70,12 @@ class Cover:
         return corrected(min(self.log10_tail(self.first[at], self.last[at]) for at in top), len(self))
 
     def passages(self, log10_level: float) -> list[Passage]:
-        """Return windows that do not overlap, each at most ``log10_level`` after correction, best evidence first."""
+        """Return passages that do not overlap, each at most ``log10_level`` after correction, in order.
+
+        The p-value is that of a window; where the passage begins and ends within and around it is the likeliest guess.
+        """
         found: list[Passage] = []
+        gains = self._gains() if len(self) else np.empty((0, 0))
         evidence = self.evidence() if len(self) else np.empty(0)
         for at in np.argsort(-evidence):
             first, last = int(self.first[at]), int(self.last[at])
@@ -77,8 +84,21 @@ class Cover:
             if all(last <= each.first or each.last <= first for each in found):
                 log10_p = corrected(self.log10_tail(first, last), len(self))
                 if log10_p <= log10_level:
-                    found.append(Passage(first, last, log10_p))
+                    low = max([0, *(each.last for each in found if each.last <= first)])
+                    high = min([len(self.scores), *(each.first for each in found if each.first >= last)])
+                    best = gains[np.argmax(gains[:, first:last].sum(1))]
+                    found.append(Passage(*_heaviest(best, first, last, low, high), log10_p))
         return sorted(found, key=lambda each: each.first)
+
+
+def _heaviest(gains: NDArray[np.float64], first: int, last: int, low: int, high: int) -> tuple[int, int]:
+    """Return the run of gains with the largest sum that holds the middle of first..last, and reaches no further than
+    half of its length beyond either end, low and high."""
+    middle, half = (first + last) // 2, (last - first) // 2
+    low, high = max(low, first - half), min(high, last + half)
+    before = np.cumsum(gains[low:middle][::-1])
+    after = np.cumsum(gains[middle:high])
+    return middle - 1 - int(np.argmax(before)), middle + 1 + int(np.argmax(after))
 
 
 def windows(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -50,6 +50,6 @@ class Dealer:
 
     def places(self, states: Ids, count: int) -> NDArray[np.int64]:
         """Return which of ``count`` bytes of a message each state (n, ...) stands for; of several, the last token's."""
-        last = np.ascontiguousarray(states.reshape(len(states), -1, 4)[:, -1])
+        last = np.ascontiguousarray(states[:, -1]) if self.by_neighbour else states
         words = token_words(last, np.zeros(len(last), np.uint32), np.full(len(last), LANE_PLACE, np.uint32))
         return (words % np.uint32(count)).astype(np.int64)
