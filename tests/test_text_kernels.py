@@ -152,6 +152,17 @@ def test_token_and_self_words_equal_the_reference(count, height, seed):
 
 
 @settings(deadline=None)
+@given(st.integers(0, 6), st.integers(0, 2**32 - 300), st.sampled_from([0, 1, 7, 8, 9, 64, 255, 256, 300]), seeds)
+def test_lane_words_equal_the_reference(count, first, lanes, seed):
+    states, tokens = words(seed, count, 4), words(seed + 1, count)
+    result = native.lane_words(states, tokens, first, lanes)
+    assert (result.dtype, result.shape) == (np.uint32, (count, lanes))
+    same(result, reference.lane_words(states, tokens, first, lanes))
+    for i in range(lanes):
+        same(result[:, i], native.token_words(states, tokens, np.full(count, first + i, np.uint32)))
+
+
+@settings(deadline=None)
 @given(rows, sizes, seeds)
 def test_vocabulary_words_equal_the_reference(count, size, seed):
     states, lanes = words(seed, count, 4), words(seed + 1, count)
@@ -367,6 +378,8 @@ REFUSED = {
     "one window alone": lambda half: half.context_states(KEY, WINDOWS[0]),
     "states of three words": lambda half: half.token_words(STATES[:, :3].copy(), TOKENS, TOKENS),
     "states too few": lambda half: half.token_words(STATES[:2], TOKENS, TOKENS),
+    "tokens too few for lanes": lambda half: half.lane_words(STATES, TOKENS[:2], 0, 9),
+    "lanes too many": lambda half: half.lane_words(STATES, TOKENS, 2**32 - 3, 4),
     "lanes too few": lambda half: half.token_words(STATES, TOKENS, TOKENS[:2]),
     "a word too many": lambda half: half.vocabulary_words(STATES, TOKENS, 2**32 + 1),
     "a size below 0": lambda half: half.vocabulary_words(STATES, TOKENS, -1),

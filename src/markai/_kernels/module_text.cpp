@@ -65,6 +65,16 @@ Out<std::uint32_t, 1> self_words(Neighbours neighbours, Words tokens, Words lane
     return words;
 }
 
+Out<std::uint32_t, 2> lane_words(States states, Words tokens, std::uint64_t first, std::uint64_t count) {
+    one_length(tokens.shape(0), {states.shape(0)}, "states and tokens must have one length");
+    if (first > kWords || count > kWords - first) throw std::invalid_argument("lanes must be 0 to 2**32 - 1");
+    auto words = make<std::uint32_t, 2>({tokens.shape(0), count});
+    nb::gil_scoped_release release;
+    for (std::size_t i = 0; i < tokens.shape(0); ++i)
+        markai::lane_words(states.data() + 4 * i, tokens.data()[i], std::uint32_t(first), count, words.data() + i * count);
+    return words;
+}
+
 Out<std::uint32_t, 2> vocabulary_words(States states, Words lanes, std::uint64_t size) {
     check_vocabulary(size);
     one_length(lanes.shape(0), {states.shape(0)}, "states and lanes must have one length");
@@ -138,6 +148,7 @@ void markai::bind_text(nb::module_& m) {
     m.def("context_states", &::context_states, "key"_a.noconvert(), "windows"_a.noconvert());
     m.def("token_words", &::token_words, "states"_a.noconvert(), "tokens"_a.noconvert(), "lanes"_a.noconvert());
     m.def("self_words", &::self_words, "neighbours"_a.noconvert(), "tokens"_a.noconvert(), "lanes"_a.noconvert());
+    m.def("lane_words", &::lane_words, "states"_a.noconvert(), "tokens"_a.noconvert(), "first"_a, "count"_a);
     m.def("vocabulary_words", &::vocabulary_words, "states"_a.noconvert(), "lanes"_a.noconvert(), "size"_a);
     m.def("add_bias", &::add_bias, "logits"_a.noconvert(), "states"_a.noconvert(), "lanes"_a.noconvert(), "below"_a,
           "delta"_a.noconvert());

@@ -110,10 +110,14 @@ MARKAI_AVX2 inline void store(const __m256i (&c)[4], Word* words) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 8), _mm256_unpackhi_epi64(low, high));
 }
 
-MARKAI_AVX2 void blocks_avx2(const Word* state, Word lane, Word first, std::size_t n, Word* words) {
-    __m256i key[kRounds][2];
+MARKAI_AVX2 inline void round_keys(const Word* state, __m256i (&key)[kRounds][2]) {
     for (std::size_t i = 0; i < 2 * kRounds; ++i)
         key[i / 2][i % 2] = _mm256_set1_epi64x(state[i % 2] + Word(i / 2) * kWeyl[i % 2]);
+}
+
+MARKAI_AVX2 void blocks_avx2(const Word* state, Word lane, Word first, std::size_t n, Word* words) {
+    __m256i key[kRounds][2];
+    round_keys(state, key);
     const __m256i c1 = _mm256_set1_epi64x(lane), c2 = _mm256_set1_epi64x(state[2]), c3 = _mm256_set1_epi64x(state[3]);
     for (std::size_t b = 0; b < n; b += kAtOnce) {
         const __m256i index = _mm256_add_epi64(_mm256_set1_epi64x(first + b), _mm256_setr_epi64x(0, 2, 1, 3));
@@ -124,6 +128,24 @@ MARKAI_AVX2 void blocks_avx2(const Word* state, Word lane, Word first, std::size
         }
         store(one, words + 4 * b);
         store(other, words + 4 * b + 16);
+    }
+}
+
+// The word of one token in a multiple of kAtOnce lanes.
+MARKAI_AVX2 void lanes_avx2(const Word* state, Word token, Word first, std::size_t n, Word* words) {
+    __m256i key[kRounds][2];
+    round_keys(state, key);
+    const __m256i c0 = _mm256_set1_epi64x(token >> 2), c2 = _mm256_set1_epi64x(state[2]), c3 = _mm256_set1_epi64x(state[3]);
+    for (std::size_t b = 0; b < n; b += kAtOnce) {
+        const __m256i lane = _mm256_add_epi64(_mm256_set1_epi64x(first + b), _mm256_setr_epi64x(0, 1, 2, 3));
+        __m256i one[4] = {c0, lane, c2, c3}, other[4] = {c0, _mm256_add_epi64(lane, _mm256_set1_epi64x(4)), c2, c3};
+        for (const auto& round_key : key) {
+            philox_round(one, round_key);
+            philox_round(other, round_key);
+        }
+        const __m256i low = _mm256_shuffle_epi32(one[token & 3], 0x08), high = _mm256_shuffle_epi32(other[token & 3], 0x08);
+        const __m256i both = _mm256_unpacklo_epi64(low, high);  // of each four the first two, then the last two
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + b), _mm256_permute4x64_epi64(both, 0xd8));
     }
 }
 #endif
@@ -147,6 +169,14 @@ void token_words(const Word* states, const Word* tokens, const Word* lanes, std:
 
 void self_words(const Word* neighbours, std::size_t h, const Word* tokens, const Word* lanes, std::size_t n, Word* words) {
     for (std::size_t i = 0; i < n; ++i) words[i] = anchor(neighbours + 4 * h * i, h, tokens[i], lanes[i]);
+}
+
+void lane_words(const Word* state, Word token, Word first, std::size_t n, Word* words) {
+    std::size_t done = 0;
+#ifdef MARKAI_AVX2
+    if (__builtin_cpu_supports("avx2")) lanes_avx2(state, token, first, done = n / kAtOnce * kAtOnce, words);
+#endif
+    for (; done < n; ++done) words[done] = token_word(state, token, first + Word(done));
 }
 
 void vocabulary_words(const Word* state, Word lane, std::size_t first, std::size_t n, Word* words) {

@@ -21,6 +21,9 @@ void token_words(const std::uint32_t* states, const std::uint32_t* tokens, const
 void self_words(const std::uint32_t* neighbours, std::size_t h, const std::uint32_t* tokens, const std::uint32_t* lanes,
                 std::size_t n, std::uint32_t* words);
 
+// The words of one token in the lanes first to first + n - 1.
+void lane_words(const std::uint32_t* state, std::uint32_t token, std::uint32_t first, std::size_t n, std::uint32_t* words);
+
 // The words of the tokens first to first + n - 1 in one state and lane; `first` is a multiple of 4.
 void vocabulary_words(const std::uint32_t* state, std::uint32_t lane, std::size_t first, std::size_t n,
                       std::uint32_t* words);

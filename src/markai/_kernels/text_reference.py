@@ -108,6 +108,24 @@ def token_words(states: Words, tokens: Words, lanes: Words) -> Words:
     return np.choose(tokens & np.uint32(3), block).astype(np.uint32)
 
 
+def lane_words(states: Words, tokens: Words, first: int, count: int) -> Words:
+    """Return the words (n, count) uint32 of tokens (n,) in states (n, 4), in the lanes first to first + count - 1.
+
+    >>> lane_words(np.zeros((1, 4), np.uint32), np.array([1], np.uint32), 0, 2).tolist()
+    [[3781805453, 3928187465]]
+
+    Raises:
+        ValueError: if the lengths differ, a state is not of four words, or there are no such lanes.
+    """
+    if not 0 <= first <= first + count <= 2**32:
+        raise ValueError("lanes must be 0 to 2**32 - 1")
+    if states.shape != (len(tokens), 4):
+        raise ValueError("states must be (n, 4) and tokens (n,)")
+    lanes = np.tile(np.arange(first, first + count).astype(np.uint32), len(tokens))
+    words = token_words(np.repeat(states, count, 0), np.repeat(tokens, count), lanes)
+    return words.reshape(len(tokens), count)
+
+
 def vocabulary_words(states: Words, lanes: Words, size: int) -> Words:
     """Return the words (b, size) uint32 of the tokens 0 to size - 1 in each of b states (b, 4) and lanes (b,).
 

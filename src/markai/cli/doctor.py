@@ -165,6 +165,7 @@ def kernel_samples() -> dict[str, tuple[Any, ...]]:
         "polar_list_decode": (rng.normal(0, 4, 64).astype(np.float32), frozen, 8),
         "context_states": (np.array([1, 2], np.uint64), words[:, :3].copy()),
         "token_words": (words[:, :4].copy(), words[:, 4].copy(), words[:, 5].copy()),
+        "lane_words": (words[:, :4].copy(), words[:, 4].copy(), 5, 21),
         "self_words": (words.reshape(4, 2, 4), words[:, 4].copy(), words[:, 5].copy()),
         "vocabulary_words": (words[:, :4].copy(), words[:, 4].copy(), 37),
         "add_bias": (logits, words[:, :4].copy(), words[:, 4].copy(), 2**31, delta),

@@ -9,11 +9,12 @@ Lanes are independent dealings for the same window: 0 for marks without a messag
 import numpy as np
 from numpy.typing import NDArray
 
-from markai._kernels import context_states, self_words, token_words
+from markai._kernels import context_states, lane_words, self_words, token_words
 from markai.keys import Key
 from markai.text.base import Ids
 from markai.text.schemes import Bias, Scheme
 
+VALUES = 256  # of a byte
 LANE_PRESENCE, LANE_BYTE, LANE_PLACE = 0, 1, 257  # LANE_BYTE + its value; LANE_PLACE: which byte a window stands for
 
 
@@ -45,8 +46,13 @@ class Dealer:
 
     def byte_words(self, states: Ids, tokens: Ids) -> NDArray[np.uint32]:
         """Return the words (n, 256) of tokens (n,) in the lanes of all values of a byte."""
-        lanes = LANE_BYTE + np.tile(np.arange(256, dtype=np.uint32), len(tokens))
-        return self.words(np.repeat(states, 256, 0), np.repeat(tokens, 256), lanes).reshape(-1, 256)
+        if not self.by_neighbour:
+            return lane_words(states, tokens, LANE_BYTE, VALUES)
+        # Of each lane the word with the least upper half among the neighbours, the first of equals, as in self_words.
+        count, height = states.shape[:2]
+        words = lane_words(states.reshape(-1, 4), np.repeat(tokens, height), LANE_BYTE, VALUES)
+        words = words.reshape(count, height, VALUES)
+        return np.take_along_axis(words, np.argmin(words >> np.uint32(16), axis=1)[:, None], 1)[:, 0]
 
     def places(self, states: Ids, count: int) -> NDArray[np.int64]:
         """Return which of ``count`` bytes of a message each state (n, ...) stands for; of several, the last token's."""
