@@ -19,7 +19,7 @@ demo: setup
 	$(BIN)/python examples/quickstart.py --out demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
