@@ -17,6 +17,7 @@ from markai.cli.text import in_words, row_of, text
 from markai.cli.text_demo import SCHEMES
 from markai.text import Segment, TextDetection, TextMark, WordMark, schemes
 from markai.text.ngram import sampler, small_model
+from markai.text.profiles import VllmGumbel
 
 KEY = Key(bytes(range(32)))
 VOCABULARY = [
@@ -282,3 +283,59 @@ def test_help_tells_about_every_option_and_loads_little(name):
     for option in (parameter for parameter in text.commands[name].params if parameter.param_type_name == "option"):
         assert option.help
         assert all(opt in done.stdout for opt in option.opts)
+
+
+# Marks of others
+
+
+@pytest.fixture(scope="module")
+def vllm_ids(texts):
+    """Ids that vLLM's mark would have chosen: of the model's ten likeliest tokens the one with the highest score."""
+    tokenizer, model = small_model()
+    profile = VllmGumbel(key=42)
+
+    def choose(ids, logits):
+        likeliest = np.argsort(-logits)[:10].astype(np.uint32)
+        window = np.asarray(ids[-4:], np.uint32)
+        if len(window) < 4:
+            return int(likeliest[0])
+        return int(likeliest[np.argmax(profile.scores(np.tile(window, (10, 1)), likeliest))])
+
+    ids = model.generate(tokenizer.encode("A class").ids, 120, choose).tolist()
+    (texts / "vllm_ids.json").write_text(json.dumps(ids))
+    (texts / "vllm.json").write_text('{"profile": "vllm-gumbel", "key": 42}')
+    (texts / "vllm_43.json").write_text('{"profile": "vllm-gumbel", "key": 43}')
+    return ids
+
+
+@pytest.mark.usefixtures("vllm_ids")
+def test_marks_of_others_are_found_without_a_key():
+    result = markai("text", "detect", "vllm_ids.json", "--ids", "--profile", "vllm.json", "--json")
+    row = json.loads(result.stdout)
+    assert (result.exit_code, row["method"], row["detected"]) == (0, "text-vllm-gumbel", True)
+    assert markai("text", "detect", "vllm_ids.json", "--ids", "--profile", "vllm_43.json").exit_code == 1
+    both = found("vllm_ids.json", "--ids", "--profile", "vllm_43.json", "--profile", "vllm.json")
+    assert both[0]["log10_p_value"] > row["log10_p_value"]  # beside 6 of markai's and another key
+
+
+@pytest.mark.usefixtures("vllm_ids")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "is no profile"),
+        ("[]", "names no profile"),
+        ("{", "is no profile"),
+        ('{"profile": "vllm"}', "vllm-gumbel: vLLM"),
+        ('{"profile": "vllm-gumbel"}', "key"),
+        ('{"profile": "vllm-gumbel", "key": 1, "colour": 2}', "colour"),
+        ('{"profile": "hf-kgw", "vocab_size": 100, "device": "cuda"}', "cannot be read"),
+    ],
+)
+def test_profiles_that_are_none(texts, content, words):
+    path = texts / "broken.json"
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_text(content)
+    result = markai("text", "detect", "vllm_ids.json", "--ids", "--profile", "broken.json")
+    assert result.exit_code == 2
+    assert words in result.stderr

@@ -15,7 +15,6 @@ from markai.errors import MethodError
 from markai.files import Source, read_picture
 
 if TYPE_CHECKING:
-    from markai.keys import KeyRing
     from markai.text import TextDetection
 
 WORDS = "text-words"  # the method that reads words, and needs no tokenizer
@@ -48,6 +47,14 @@ text.add_command(demo)
     type=click.Path(path_type=Path),
     help="The tokenizer.json of the model that may have written the texts.",
 )
+@click.option(
+    "--profile",
+    "profile_files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Also look for another's mark: JSON with its profile, key and settings; repeat it for more.",
+)
 @click.option("--ids", is_flag=True, help="INPUT holds token ids, a JSON list, instead of text.")
 @click.option("--method", help="Look for this method only, such as text-gumbel.  [default: every one]")
 @click.option(
@@ -64,6 +71,7 @@ def detect(
     inputs: tuple[Path, ...],
     key_files: tuple[Path, ...],
     tokenizer_file: Path | None,
+    profile_files: tuple[Path, ...],
     ids: bool,
     method: str | None,
     fpr: float,
@@ -74,24 +82,25 @@ def detect(
     INPUT is a file in UTF-8, or - for the standard input. For each one a line says whether the mark was found,
     its payload, the p-value (corrected for everything that was tried), the method and the id of the key, and
     the lines below where the marked passages are. "insufficient" is a text so short that nothing can be said.
-    Without a tokenizer only marks on words can be read.
+    Without a tokenizer only marks on words can be read. A profile is a file such as {"profile": "vllm-gumbel",
+    "key": 42}; with one, no key of markai's is needed.
 
     Exit code 0: found in all; 1: not found in some, or insufficient; 2: an error with some.
     """
     from markai.keys import KeyRing
+    from markai.text.profiles.files import load
     from markai.text.search import search
     from markai.text.tokens import loaded
 
-    ring = KeyRing(load_keys(key_files))
+    ring = KeyRing(load_keys(key_files)) if key_files or not profile_files else None
+    others = [load(path) for path in profile_files]
     check_method(method, tokenizer_file is not None, ids)
     tokenizer = loaded(tokenizer_file) if tokenizer_file else None
 
     def look(source: Source) -> Row:
         content = read_text(source.path)
-        if ids:
-            return row_of(search_ids(content, ring, tokenizer, fpr, method))
-        found = search(content, ring, tokenizer, fpr, method)
-        return row_of(found, content, tokenizer)
+        found = search(ids_in(content) if ids else content, ring, tokenizer, fpr, method, others)
+        return row_of(found) if ids else row_of(found, content, tokenizer)
 
     sources = [Source(path, Path(path.name)) for path in dict.fromkeys(inputs)]
     statuses = for_each(sources, look, partial(show_row, as_json=as_json, in_words=in_words), jobs=1)
@@ -132,18 +141,18 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def search_ids(content: str, ring: "KeyRing", tokenizer: Any, fpr: float, method: str | None) -> "TextDetection":
-    """Return the surest answer of all marks that are read from tokens."""
-    from markai.text.detector import detect
-    from markai.text.search import BY_TOKENS
-    from markai.text.tokens import encoded
+def ids_in(content: str) -> list[int]:
+    """Return the token ids that a file holds.
+
+    Raises:
+        MethodError: if it holds something else.
+    """
+    from markai.text.base import as_ids
 
     try:
-        ids, special = encoded(json.loads(content), tokenizer)
+        return [int(each) for each in as_ids(json.loads(content))]
     except (TypeError, ValueError, RecursionError) as error:
         raise MethodError(f"these are no token ids: {error} - write one JSON list of integers") from None
-    makers = [make for name in BY_TOKENS if method in (None, name) for make in BY_TOKENS[name]]
-    return detect(ids, [make(key) for make in makers for key in ring], fpr, special=special)
 
 
 def row_of(found: "TextDetection", content: str = "", tokenizer: Any = None) -> Row:
