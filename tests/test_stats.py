@@ -2,12 +2,13 @@
 
 import itertools
 import math
+from fractions import Fraction
 
 import mpmath
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from markai.stats import (
@@ -18,6 +19,7 @@ from markai.stats import (
     log10_binomial_tail,
     log10_normal_tail,
     log10_rademacher_tail,
+    log10_score_tail,
 )
 
 
@@ -200,3 +202,55 @@ def test_clopper_pearson_by_its_definition():
     assert 1 - 10 ** log10_binomial_tail(9, 20, high) == pytest.approx(0.025)
     assert clopper_pearson(0, 0) == (0.0, 1.0)
     assert clopper_pearson(100, 100)[0] == pytest.approx(0.025 ** (1 / 100))
+
+
+# Sums of scores
+
+
+def exact_log10_scores(score, null, counts):
+    """By convolution in fractions."""
+    sums = [Fraction(1)]
+    for weight, count in enumerate(counts):
+        for _ in range(count if weight else 0):
+            longer = [Fraction(0)] * (len(sums) + weight * (len(null) - 1))
+            for i, chance in enumerate(sums):
+                for k, each in enumerate(null):
+                    longer[i + weight * k] += chance * each
+            sums = longer
+    tail = sum(sums[max(0, score) :])
+    return mpmath.log10(mpmath.mpf(tail.numerator) / tail.denominator) if tail else -math.inf
+
+
+NULL = [Fraction(3, 8), Fraction(1, 8), Fraction(1, 4), Fraction(1, 4)]
+
+
+@pytest.mark.parametrize("counts", [[0, 1], [0, 5], [2, 3, 1, 2], [0, 30], [0, 0, 4, 9], [5, 0, 0, 3]])
+def test_score_tail_is_the_convolution(counts):
+    null = np.array([float(each) for each in NULL])
+    most = 3 * sum(weight * count for weight, count in enumerate(counts))
+    for score in range(-1, most + 2):
+        expected = float(exact_log10_scores(score, NULL, counts))
+        assert log10_score_tail(score, null, counts) == pytest.approx(expected, rel=1e-9, abs=1e-13)
+
+
+@pytest.mark.parametrize(("trials", "probability"), [(50, 0.25), (1000, 0.25), (4000, 0.5), (3000, 0.01)])
+def test_score_tail_is_the_binomial_tail_to_the_last_digit(trials, probability):
+    null = np.array([1 - probability, probability])
+    for successes in np.linspace(trials * probability, trials, 12).astype(int).tolist():
+        expected = float(exact_log10_binomial(successes, trials, probability))
+        assert log10_score_tail(successes, null, [0, trials]) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@settings(max_examples=60)
+@given(
+    null=st.lists(st.integers(0, 9), min_size=2, max_size=6).filter(lambda row: sum(map(bool, row)) > 1),
+    counts=st.lists(st.integers(0, 6), min_size=2, max_size=5),
+    share=st.floats(0, 1),
+)
+def test_score_tails_of_any_kind(null, counts, share):
+    fractions = [Fraction(each, sum(null)) for each in null]
+    most = (len(null) - 1) * sum(weight * count for weight, count in enumerate(counts))
+    score = round(share * most)
+    expected = float(exact_log10_scores(score, fractions, counts))
+    found = log10_score_tail(score, np.array(null) / sum(null), counts)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
