@@ -17,6 +17,7 @@ TILTS = np.geomspace(0.02, 4, 32)  # in deviations of a score: where the evidenc
 EXACT = 2  # windows whose tail is computed, of those whose bound is best
 DULL = -1.0  # log10 p after correction; above it nobody needs to know how far, and Chernoff's bound will do
 MOST_PASSAGES = 32
+AT_ONCE = 1 << 22  # numbers in memory: a book has a million tokens
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,23 @@ class Cover:
 
     def evidence(self) -> NDArray[np.float64]:
         """Return a number for each window that grows with -ln p: Chernoff's exponent, on a grid of tilts."""
-        sums = np.concatenate([np.zeros((len(TILTS), 1)), self._gains().cumsum(1)], axis=1)
+        at_once = max(1, AT_ONCE // len(self.scores))
+        parts = [TILTS[start : start + at_once] for start in range(0, len(TILTS), at_once)]
+        return np.asarray(np.max([self._exponents(part) for part in parts], axis=0))
+
+    def _exponents(self, tilts: NDArray[np.float64]) -> NDArray[np.float64]:
+        sums = np.concatenate([np.zeros((len(tilts), 1)), self.gains(tilts).cumsum(1)], axis=1)
         return np.asarray((sums[:, self.last] - sums[:, self.first]).max(0))
 
-    def _gains(self) -> NDArray[np.float64]:
+    def gains(self, tilts: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (tilts, n) what each token adds to the exponent: tilt * score - ln E exp(tilt * score)."""
         values = np.arange(len(self.null))
         deviation = np.sqrt(self.null @ values**2 - (self.null @ values) ** 2)
         levels, inverse = np.unique(self.weights, return_inverse=True)
-        tilts = TILTS / (deviation * levels.max())
-        steps = np.multiply.outer(np.multiply.outer(tilts, levels), values)
+        scaled = tilts / (deviation * levels.max())
+        steps = np.multiply.outer(np.multiply.outer(scaled, levels), values)
         logs = np.log((np.exp(steps) * self.null).sum(-1))  # (tilts, levels)
-        return np.asarray(tilts[:, None] * (self.scores * self.weights) - logs[:, inverse])
+        return np.asarray(scaled[:, None] * (self.scores * self.weights) - logs[:, inverse])
 
     def log10_tail(self, first: int, last: int) -> float:
         """Return the exact log10 p of the tokens from first to last, for a window chosen in advance."""
@@ -75,7 +81,6 @@ class Cover:
         The p-value is that of a window; where the passage begins and ends within and around it is the likeliest guess.
         """
         found: list[Passage] = []
-        gains = self._gains() if len(self) else np.empty((0, 0))
         evidence = self.evidence() if len(self) else np.empty(0)
         for at in np.argsort(-evidence):
             first, last = int(self.first[at]), int(self.last[at])
@@ -86,19 +91,19 @@ class Cover:
                 if log10_p <= log10_level:
                     low = max([0, *(each.last for each in found if each.last <= first)])
                     high = min([len(self.scores), *(each.first for each in found if each.first >= last)])
-                    best = gains[np.argmax(gains[:, first:last].sum(1))]
-                    found.append(Passage(*_heaviest(best, first, last, low, high), log10_p))
+                    found.append(Passage(*self._ends(first, last, low, high), log10_p))
         return sorted(found, key=lambda each: each.first)
 
-
-def _heaviest(gains: NDArray[np.float64], first: int, last: int, low: int, high: int) -> tuple[int, int]:
-    """Return the run of gains with the largest sum that holds the middle of first..last, and reaches no further than
-    half of its length beyond either end, low and high."""
-    middle, half = (first + last) // 2, (last - first) // 2
-    low, high = max(low, first - half), min(high, last + half)
-    before = np.cumsum(gains[low:middle][::-1])
-    after = np.cumsum(gains[middle:high])
-    return middle - 1 - int(np.argmax(before)), middle + 1 + int(np.argmax(after))
+    def _ends(self, first: int, last: int, low: int, high: int) -> tuple[int, int]:
+        """Return where the passage in a window begins and ends: the run of gains with the largest sum that holds the
+        middle of the window and reaches no further than half of its length beyond either end, low and high."""
+        middle, half = (first + last) // 2, (last - first) // 2
+        low, high = max(low, first - half), min(high, last + half)
+        around = Cover(self.scores[low:high], self.weights[low:high], self.null)
+        gains = around.gains(TILTS)
+        best = gains[np.argmax(gains[:, first - low : last - low].sum(1))]
+        before, after = np.cumsum(best[: middle - low][::-1]), np.cumsum(best[middle - low :])
+        return middle - 1 - int(np.argmax(before)), middle + 1 + int(np.argmax(after))
 
 
 def windows(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
