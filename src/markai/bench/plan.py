@@ -2,16 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from markai import attacks
+from markai.bench import units
 from markai.bench.methods import Entry
 from markai.bench.pictures import Source, spread
-from markai.bench.rows import Id
+from markai.bench.units import MARK, Seeded
 
 MOVING = ("crop", "crop-back", "splice", "collage")  # attacks whose outcome depends on where they hit
-MARK = ("", 0)
 DAMAGED = 24  # pictures tell the mean PSNR of an attack to 0.5 dB; they take as long as a method
 
 
@@ -36,28 +36,11 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """Work that is done in one go, in one process: the rows (attack, seed) wanted of a method and a picture."""
+class Unit(units.Unit):
+    """The rows wanted of a method and a picture."""
 
-    kind: str
     entry: Entry | None
     source: Source | None
-    wanted: tuple[tuple[str, int], ...]
-
-    def ids(self) -> list[Id]:
-        """Return the ids of the rows that this unit makes."""
-        method = self.entry.label if self.entry else ""
-        picture = self.source.name if self.source else ""
-        return [(self.row_kind(item), method, picture, *item) for item in self.wanted]
-
-    def row_kind(self, item: tuple[str, int]) -> str:
-        """Return the kind of a row: marking a picture is the first row of attacking it."""
-        return "mark" if self.kind == "attack" and item == MARK else self.kind
-
-    def without(self, done: set[Id]) -> "Unit":
-        """Return what is left to do."""
-        left = tuple(item for item, row in zip(self.wanted, self.ids(), strict=True) if row not in done)
-        return replace(self, wanted=left)
 
 
 @dataclass(frozen=True)
@@ -124,6 +107,6 @@ class Plan:
         return self.positions if any(step.name in MOVING for step, _ in attacks.steps(spec)) else 1
 
 
-def attack_seed(settings: Settings, picture: str, turn: int) -> int:
+def attack_seed(settings: Seeded, source: str, turn: int) -> int:
     """Return the seed of an attack: the same for every method, so that all are hit in the same place."""
-    return int.from_bytes(hashlib.sha256(repr((settings.seed, picture, turn)).encode()).digest()[:4])
+    return int.from_bytes(hashlib.sha256(repr((settings.seed, source, turn)).encode()).digest()[:4])

@@ -12,7 +12,7 @@ from markai.errors import OutputError
 from markai.files import write_atomically
 
 Row = dict[str, Any]
-Id = tuple[str, str, str, str, int]  # kind, method, picture, attack, seed
+Id = tuple[str, str, str, str, int]  # kind, method, picture or text, attack, seed
 
 
 def id_of(row: Row) -> Id:
@@ -21,7 +21,8 @@ def id_of(row: Row) -> Id:
     >>> id_of({"kind": "attack", "method": "dwt-dct", "picture": "a.png", "attack": "jpeg:50", "seed": 1})
     ('attack', 'dwt-dct', 'a.png', 'jpeg:50', 1)
     """
-    return row["kind"], row.get("method", ""), row.get("picture", ""), row.get("attack", ""), row.get("seed", 0)
+    source = row.get("picture") or row.get("text", "")
+    return row["kind"], row.get("method", ""), source, row.get("attack", ""), row.get("seed", 0)
 
 
 def read(path: Path) -> tuple[Row, list[Row]]:

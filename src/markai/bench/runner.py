@@ -10,16 +10,18 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from markai.bench import methods, rows, work
 from markai.bench.calibration import strength_for
-from markai.bench.plan import Plan, Unit
+from markai.bench.plan import Plan
 from markai.bench.rows import Id, Row
 from markai.bench.timing import ONE_THREAD
-from markai.bench.work import Job
+from markai.bench.units import Emit, Unit
 
 Advance = Callable[[int, int], object]  # rows done, rows in all
+AnyUnit = TypeVar("AnyUnit", bound=Unit)
+DoneBy = TypeVar("DoneBy", bound=Unit, contravariant=True)
 TICK_S = 0.3
 READERS = {"cli", "report", "showcase.py", "statistics.py", "summary.py"}  # they make no rows
 ALONE = "time"  # this kind of unit runs by itself: the other core would be heard
@@ -27,7 +29,27 @@ ALONE = "time"  # this kind of unit runs by itself: the other core would be hear
 PACKAGES = (
     *("markai", "numpy", "scipy", "pillow", "opencv-python-headless", "pywavelets", "imagecodecs", "scikit-image"),
     *("onnxruntime", "torch", "diffusers", "invisible-watermark", "blind-watermark", "trustmark", "ssimulacra2"),
+    *("tokenizers", "transformers"),
 )
+
+
+class Planned(Protocol):
+    """What a header tells of a plan."""
+
+    @property
+    def settings(self) -> Any:
+        """What decides every row."""
+
+    @property
+    def entries(self) -> Sequence[Any]:
+        """The methods."""
+
+
+class Job(Protocol[DoneBy]):
+    """What all units of a run have in common; it goes to every process."""
+
+    def run(self, unit: DoneBy, emit: Emit) -> None:
+        """Do a unit and hand over its rows one by one."""
 
 
 def run(
@@ -43,8 +65,30 @@ def run(
     units = plan.units()
     for entry in plan.entries:  # a wrong name is one error, not one for every row
         methods.load(entry.name)
-    with rows.opened(path, header(plan), retry_errors=retry_errors) as there:
-        job = Job(plan.settings, dict(_strengths(plan, path, there)), plan.sources)
+
+    def begin(there: dict[Id, Row]) -> work.Job:
+        return work.Job(plan.settings, dict(_strengths(plan, path, there)), plan.sources)
+
+    return carry_out(units, begin, header(plan), path, jobs, advance, retry_errors=retry_errors)
+
+
+def carry_out(
+    units: Sequence[AnyUnit],
+    begin: Callable[[dict[Id, Row]], Job[AnyUnit]],
+    first: Row,
+    path: Path,
+    jobs: int = 1,
+    advance: Advance | None = None,
+    *,
+    retry_errors: bool = False,
+) -> tuple[Row, list[Row]]:
+    """Do what is missing of units and return the header and all rows; ``begin`` gets the rows that are there.
+
+    Raises:
+        OutputError: if the file cannot be written, or holds a run with another header than ``first``.
+    """
+    with rows.opened(path, first, retry_errors=retry_errors) as there:
+        job = begin(there)
         left = [unit for unit in (each.without(set(there)) for each in units) if unit.wanted]
         total = sum(len(unit.wanted) for unit in units)
         shown = _Progress(path, total - sum(len(unit.wanted) for unit in left), total, advance or (lambda *_: None))
@@ -52,12 +96,12 @@ def run(
         _in_processes(together, job, path, min(jobs, max(1, len(together))), shown)
         for unit in left:
             if unit.kind == ALONE:
-                work.run(unit, job, partial(rows.append, path))
+                job.run(unit, partial(rows.append, path))
                 shown.update()
     return rows.read(path)
 
 
-def header(plan: Plan) -> Row:
+def header(plan: Planned) -> Row:
     """Return the first line of a file: what every row in it depends on, and the machine."""
     return {
         "kind": "run",
@@ -135,9 +179,9 @@ class _Progress:
         self.advance(self.done, self.total)
 
 
-def _in_processes(units: Sequence[Unit], job: Job, path: Path, jobs: int, shown: _Progress) -> None:
+def _in_processes(units: Sequence[AnyUnit], job: Job[AnyUnit], path: Path, jobs: int, shown: _Progress) -> None:
     """Work in processes. When one dies, what was in hand is tried again one by one, to find which unit kills."""
-    waiting, suspects = list(units), list[Unit]()
+    waiting, suspects = list(units), list[AnyUnit]()
     while waiting or suspects:
         alone = bool(suspects)
         batch = [suspects.pop(0)] if alone else waiting
@@ -150,18 +194,20 @@ def _in_processes(units: Sequence[Unit], job: Job, path: Path, jobs: int, shown:
         shown.update()
 
 
-def _through_a_pool(units: Sequence[Unit], job: Job, path: Path, jobs: int, shown: _Progress) -> list[Unit]:
+def _through_a_pool(
+    units: Sequence[AnyUnit], job: Job[AnyUnit], path: Path, jobs: int, shown: _Progress
+) -> list[AnyUnit]:
     """Return the units that were not finished because a process died, in the order in which they were begun."""
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_prepare)
-    pending: dict[Future[None], Unit] = {}
-    lost: list[Unit] = []
+    pending: dict[Future[None], AnyUnit] = {}
+    lost: list[AnyUnit] = []
     try:
         try:
             for unit in units:
                 pending[pool.submit(_run_unit, unit, job, path)] = unit
         except BrokenProcessPool:
             lost = list(units[len(pending) :])
-        unfinished: list[Unit] = []
+        unfinished: list[AnyUnit] = []
         left = set(pending)
         while left:
             done, left = wait(left, timeout=TICK_S, return_when=FIRST_COMPLETED)
@@ -177,7 +223,7 @@ def _through_a_pool(units: Sequence[Unit], job: Job, path: Path, jobs: int, show
         pool.shutdown(cancel_futures=True)
 
 
-def _still_open(units: list[Unit], path: Path) -> list[Unit]:
+def _still_open(units: list[AnyUnit], path: Path) -> list[AnyUnit]:
     if not units:
         return []
     there = {rows.id_of(row) for row in rows.read(path)[1]}
@@ -192,10 +238,10 @@ def _blame(unit: Unit, path: Path) -> None:
         rows.append(path, row)
 
     for item in unit.wanted:
-        emit(work.head(unit, item) | error)
+        emit(unit.head(item) | error)
 
 
-def _run_unit(unit: Unit, job: Job, path: Path) -> None:
+def _run_unit(unit: AnyUnit, job: Job[AnyUnit], path: Path) -> None:
     parent = parent_process()
     assert parent
 
@@ -204,7 +250,7 @@ def _run_unit(unit: Unit, job: Job, path: Path) -> None:
             os._exit(1)
         rows.append(path, row)
 
-    work.run(unit, job, emit)
+    job.run(unit, emit)
 
 
 def _prepare() -> None:

@@ -58,16 +58,23 @@ def _run(header: Row, plan: Plan, command: str) -> Table:
     drawn = sum(source.path is None for source in plan.sources)
     notes = ["The pictures are drawn, not photographed: for figures that mean something, give a folder of real ones."]
     return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seed": plan.settings.seed,
-        "command": command,
+        **stamped(header, plan.settings.seed, command),
         "pictures": len(plan.sources),
         "picture_source": "drawn" if drawn else "files",
         "groups": dict(groups),
+        "notes": notes if drawn else [],
+    }
+
+
+def stamped(header: Row, seed: int, command: str) -> Table:
+    """Return when, how and on what a run was made, whatever it is about."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "command": command,
         "machine": header["machine"],
         "versions": header["versions"],
         "settings": header["settings"],
-        "notes": notes if drawn else [],
     }
 
 
@@ -81,9 +88,9 @@ class _View:
         for row in rows:
             if row.get("picture") in pictures | {None}:  # the file may hold more than this plan
                 self.by_kind[row["kind"]].append(row)
-        self.attacked = _grouped(self.by_kind["attack"], "method", "attack")
-        self.damage = _grouped(self.by_kind["damage"], "attack")
-        self.nulls = _grouped(self.by_kind["null"], "method")
+        self.attacked = grouped(self.by_kind["attack"], "method", "attack")
+        self.damage = grouped(self.by_kind["damage"], "attack")
+        self.nulls = grouped(self.by_kind["null"], "method")
 
     def method(self, entry: Entry) -> Table:
         """Return the quality, the speed and the failures of a method."""
@@ -286,7 +293,8 @@ class _View:
         ]
 
 
-def _grouped(rows: Iterable[Row], *names: str) -> defaultdict[tuple[str, ...], list[Row]]:
+def grouped(rows: Iterable[Row], *names: str) -> defaultdict[tuple[str, ...], list[Row]]:
+    """Return rows by the values of these columns."""
     groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[name] for name in names)].append(row)

@@ -1,7 +1,7 @@
 """One unit of work: mark, attack, read. Whatever goes wrong becomes a row, never a lost run."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,13 +13,13 @@ from markai import attacks
 from markai.bench import methods, security, timing
 from markai.bench.methods import Entry, Keyed, Method, Trial
 from markai.bench.pictures import Source
-from markai.bench.plan import MARK, Settings, Unit, attack_seed
+from markai.bench.plan import Settings, Unit, attack_seed
 from markai.bench.rows import Row
+from markai.bench.units import MARK, Emit, as_rows, said
 from markai.keys import Key
 from markai.metrics import measure
 
 Pixels = NDArray[np.uint8]
-Emit = Callable[[Row], None]
 
 DAMAGE = ("psnr", "ssim", "ms_ssim", "ciede2000")  # what is measured of an attack
 FIXED = Trial(Key(bytes(range(32))), bytes(range(8)))
@@ -37,6 +37,9 @@ class Job:
     def strength(self, entry: Entry) -> float:
         return self.strengths.get(entry.label, entry.strength)
 
+    def run(self, unit: Unit, emit: Emit) -> None:
+        run(unit, self, emit)
+
     def trial(self, entry: Entry, *purpose: str | int) -> Trial:
         return Trial.draw(self.settings.seed, entry.name, *purpose, message_bytes=self.settings.message_bytes)
 
@@ -44,32 +47,7 @@ class Job:
 def run(unit: Unit, job: Job, emit: Emit) -> None:
     """Do a unit and hand over its rows one by one."""
     work = {"attack": _attack, "damage": _damage, "null": _null, "security": _security, "time": _time}[unit.kind]
-    left = list(unit.wanted)
-
-    def emit_next(row: Row) -> None:
-        emit(head(unit, left.pop(0)) | row)
-
-    try:
-        work(unit, job, emit_next)
-    except Exception as error:  # what concerns the unit as a whole: an unreadable picture, a missing package
-        while left:
-            emit_next({"error": said(error)})
-
-
-def said(error: BaseException) -> str:
-    """Return an error in one line of bounded length."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:400]
-
-
-def head(unit: Unit, item: tuple[str, int]) -> Row:
-    """Return what a row is about: the part that is there whether the work succeeds or not."""
-    spec, turn = item
-    row: Row = {"kind": unit.row_kind(item)}
-    if unit.entry:
-        row["method"] = unit.entry.label
-    if unit.source:
-        row |= {"picture": unit.source.name, "group": unit.source.group}
-    return row | ({"attack": spec, "seed": turn} if item != MARK else {})
+    as_rows(unit, partial(work, unit, job), emit)
 
 
 def _attack(unit: Unit, job: Job, emit: Emit) -> None:

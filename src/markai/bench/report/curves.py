@@ -35,14 +35,15 @@ def _in_words(title: str, lines: Sequence[Line]) -> str:
 
 
 def strength(view: View) -> Markup | None:
-    """Return one chart per swept attack: exact payloads against its strength, the mild end on the left."""
+    """Return one chart per swept attack: what survives against its strength, the mild end on the left."""
     figures = []
     for sweep in view.curves:
-        lines = _swept(view, sweep, "strength", "exact")
+        lines = _swept(view, sweep, "strength", view.words.curve)
         if lines:
             x, lines = _evenly(sweep, lines)
-            words = _in_words(f"Exact payloads against the strength of {sweep['attack']}", lines)
-            figures.append((tag("code", sweep["attack"]), chart(x, Axis("exact payload", 0, 1), lines, words)))
+            label = view.words.curve_label
+            words = _in_words(f"{label.capitalize()}, against the strength of {sweep['attack']}", lines)
+            figures.append((tag("code", sweep["attack"]), chart(x, Axis(label, 0, 1), lines, words)))
     return _with_legend(view, view.curves, figures)
 
 
@@ -107,7 +108,7 @@ def _evenly(sweep: Row, lines: Sequence[Line]) -> tuple[Axis, list[Line]]:
 
     Sweeps double or halve: on a linear axis most of their points would share one corner.
     """
-    tried = sorted({point.x for line in lines for point in line.points}, reverse=_stronger_downward(sweep["points"]))
+    tried = sorted({point.x for line in lines for point in line.points}, reverse=_stronger_downward(sweep))
     place = {strength: float(index) for index, strength in enumerate(tried)}
     every = -(-len(tried) // MOST_MARKS)
     marks = [(place[strength], f"{strength:g}") for strength in tried[::every]]
@@ -116,10 +117,12 @@ def _evenly(sweep: Row, lines: Sequence[Line]) -> tuple[Axis, list[Line]]:
     return axis, [replace(line, points=points) for line, points in zip(lines, moved, strict=True)]
 
 
-def _stronger_downward(points: Sequence[Row]) -> bool:
-    """Whether small numbers do more damage, as in the quality of a JPEG; told from the damage that was measured."""
+def _stronger_downward(sweep: Row) -> bool:
+    """Whether small numbers do more damage, as in the quality of a JPEG: as it is said, or as it was measured."""
+    if "downward" in sweep:
+        return bool(sweep["downward"])
     damage = {}
-    for point in points:
+    for point in sweep["points"]:
         psnr = finite(point.get("psnr"))
         known = finite(point.get("quality"))
         known = known if known is not None else None if psnr is None else -psnr
@@ -172,7 +175,7 @@ def _decade(values: Iterable[float]) -> float:
 
 
 def calibration(view: View) -> Markup | None:
-    """Return one chart per method: p-values of unmarked pictures against those that an honest method would give."""
+    """Return one chart per method: p-values without a mark against those that an honest method would give."""
     lines = [line for line in (_null_line(view, row) for row in view.null) if len(line.points) >= FEWEST]
     if not lines:
         return None
@@ -202,7 +205,7 @@ def _null_words(line: Line) -> str:
 
 
 def null_rates(view: View) -> Markup:
-    """Return how often unmarked pictures passed at each nominal rate, one row per method."""
+    """Return how often something passed at each nominal rate where nothing is, one row per method."""
     rates = sorted({rate for row in view.null for rate in row.get("rates") or {}}, key=float, reverse=True)
     heads = ["Method", "Trials", "False alarms", "Smallest p", "KS test, p", *(f"Rate at {rate}" for rate in rates)]
     rows = [
@@ -215,7 +218,7 @@ def null_rates(view: View) -> Markup:
                 scope="row",
                 class_="method",
             ),
-            tag("td", f"{row['trials']:,}", tag("small", plural(row["pictures"], "picture"))),
+            tag("td", f"{row['trials']:,}", tag("small", plural(row[view.words.many], view.words.one))),
             tag("td", f"{row['accepted']:,}", class_="bad" if row["accepted"] else None),
             tag("td", power(row.get("smallest_log10_p"))),
             tag("td", fraction(row.get("ks_p"))),
@@ -223,7 +226,8 @@ def null_rates(view: View) -> Markup:
         )
         for row in view.null
     ]
-    words = "Unmarked pictures, random keys. Too high: even the low end of the interval is above the nominal rate."
+    many = view.words.many
+    words = f"Unmarked {many}, random keys. Too high: even the low end of the interval is above the nominal rate."
     head = tag("thead", tag("tr", [tag("th", title, scope="col") for title in heads]))
     table = tag("table", caption(words), head, tag("tbody", rows))
     return scrolling(table, "Null rates", FITTING)

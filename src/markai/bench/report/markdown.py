@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from markai.bench.report.model import Row, View
-from markai.bench.report.numbers import finite, fraction, interval, number, plural
+from markai.bench.report.numbers import fraction, interval, number, plural
 
 UNKNOWN = "-"
 
@@ -15,16 +15,16 @@ def document(view: View) -> str:
 
 
 def robustness(view: View) -> str:
-    """Return attacks by methods: the share of exact payloads, for the first method with its interval."""
+    """Return attacks by methods: the share that counts most, for the first method with its interval."""
     if not view.methods or not view.attacks:
         return ""
     first, *others = view.names
     rows = [
         [
             attack["spec"] + (" †" if attack.get("proxy") else ""),
-            _exact(view.cell(first, attack["spec"])),
-            _interval(view.cell(first, attack["spec"])),
-            *(_exact(view.cell(other, attack["spec"])) for other in others),
+            _share(view, first, attack),
+            _interval(view, first, attack),
+            *(_share(view, other, attack) for other in others),
         ]
         for attack in view.attacks
     ]
@@ -37,16 +37,14 @@ def methods(view: View) -> str:
         [
             method["name"],
             f"{method['bits']}",
-            _quality(method, "psnr", 2),
-            _quality(method, "ssim", 4),
-            _time(method, "embed_ms"),
-            _time(method, "detect_ms"),
+            *(_quality(method, key, digits) for key, _, digits in view.words.qualities),
+            *(_time(method, key, digits) for key, _, digits in view.words.times),
             _false_alarms(view.null_of(method["name"])),
         ]
         for method in view.methods
     ]
-    heads = ["method", "bits", "PSNR, dB (least)", "SSIM (least)", "embed, ms", "detect, ms", "false alarms"]
-    return table(heads, rows) if rows else ""
+    measured = [head for _, head, _ in (*view.words.qualities, *view.words.times)]
+    return table(["method", "bits", *measured, "false alarms"], rows) if rows else ""
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -77,14 +75,14 @@ def _ascii(text: str) -> str:
     return text.replace("\N{EN DASH}", UNKNOWN)
 
 
-def _exact(cell: Row | None) -> str:
-    return UNKNOWN if cell is None else _ascii(fraction(cell["exact"]["value"]))
+def _share(view: View, method: str, attack: Row) -> str:
+    share = view.headline.share(view.cell(method, attack["spec"]))
+    return _ascii(fraction(share["value"])) if share else UNKNOWN
 
 
-def _interval(cell: Row | None) -> str:
-    if cell is None or finite(cell["exact"]["value"]) is None:
-        return UNKNOWN
-    return f"{interval(cell['exact'], to='-')} (n={cell['n']})"
+def _interval(view: View, method: str, attack: Row) -> str:
+    share = view.headline.share(view.cell(method, attack["spec"]))
+    return f"{interval(share, to='-')} (n={share['n']})" if share else UNKNOWN
 
 
 def _quality(method: Row, metric: str, digits: int) -> str:
@@ -92,8 +90,8 @@ def _quality(method: Row, metric: str, digits: int) -> str:
     return f"{number(found['mean'], digits)} ({number(found.get('least'), digits)})" if found else UNKNOWN
 
 
-def _time(method: Row, what: str) -> str:
-    return _ascii(number((method.get("time") or {}).get(what), 1))
+def _time(method: Row, what: str, digits: int) -> str:
+    return _ascii(number((method.get("time") or {}).get(what), digits))
 
 
 def _false_alarms(null: Row | None) -> str:
@@ -102,7 +100,8 @@ def _false_alarms(null: Row | None) -> str:
 
 def _footnotes(view: View) -> str:
     run = view.run
-    pictures = f"{plural(run.get('pictures', 0), 'picture')} from {run.get('picture_source', UNKNOWN)}"
-    measured = f"Share of exact payloads on {pictures}, seed {run.get('seed', UNKNOWN)}; times on one thread."
+    measured = view.words.footnote.format(
+        subjects=f"{plural(view.count, view.words.one)} {view.source}", seed=run.get("seed", UNKNOWN)
+    )
     proxies = "† A stand-in: to survive it is necessary, and proves nothing about the real attack."
     return f"{measured} {proxies}" if any(attack.get("proxy") for attack in view.attacks) else measured

@@ -46,11 +46,11 @@ def swatch(style: int) -> Markup:
 
 
 def breakable(name: str) -> list[Markup | str]:
-    """Return a long name that may break after a slash, a plus, an underscore or a colon."""
+    """Return a long name that may break after a slash, a plus, an underscore, a colon or an at sign."""
     pieces: list[Markup | str] = []
     for character in name:
         pieces.append(character)
-        if character in "/+_:":
+        if character in "/+_:@":
             pieces.append(Markup("<wbr>"))
     return pieces
 

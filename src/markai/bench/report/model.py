@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from markai.bench.report.numbers import finite
+from markai.bench.report.numbers import UNKNOWN, finite
+from markai.bench.report.words import words_for
 
 Row = Mapping[str, Any]
 
@@ -17,9 +18,24 @@ FAMILIES = {
     "geometry": "Geometry",
     "local": "Local edits",
     "regeneration": "Regeneration",
+    "tokens": "Edits of token ids",
+    "characters": "Characters",
+    "words": "Words",
+    "excerpt": "Excerpts",
+    "rewriting": "Rewriting",
     CHAIN: "Combinations",
 }
 READ_BACK = 0.95  # "read back after an attack": at least this share of the pictures, as in WAVES' Q@0.95P
+# What a cell says beside detection at several rates: key, how it is called, what of the pictures or texts that is.
+SHARES = {
+    "exact": ("Exact payload", "whose whole payload was read back without an error"),
+    "weighted": (
+        "Detected at 1e-6, weighted",
+        "found with a p-value of at most 1e-6, with tokens weighed by a language model",
+    ),
+    "exact_weighted": ("Exact payload, weighted", "whose whole payload was read back with tokens weighed"),
+    "own": ("Its own detector at 1e-6", "to which the maker's own detector gives a p-value of at most 1e-6"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +51,7 @@ class Measure:
         """Return value, low, high and n, or None where it was not measured."""
         if cell is None:
             return None
-        found = cell.get(self.key) if self.key in ("exact", "bit_accuracy") else cell["detected"].get(self.key)
+        found = cell["detected"].get(self.key) if self.key in cell["detected"] else cell.get(self.key)
         if not found:
             return None
         share = {"value": found.get("mean"), **found}
@@ -47,6 +63,7 @@ class View:
 
     def __init__(self, summary: Row) -> None:
         self.run: Row = summary.get("run", {})
+        self.words = words_for(self.run)
         self.methods: list[Row] = list(summary.get("methods", []))
         self.attacks: list[Row] = list(summary.get("attacks", []))
         self.cells: list[Row] = list(summary.get("cells", []))
@@ -68,8 +85,18 @@ class View:
         """Return what was measured for a method under an attack."""
         return self._cell.get((method, attack))
 
+    @property
+    def count(self) -> int:
+        """How many pictures or texts there were."""
+        return int(self.run.get(self.words.many, 0))
+
+    @property
+    def source(self) -> str:
+        """Where they are from, or how long they are."""
+        return self.words.source.format(self.run.get(f"{self.words.one}_source", UNKNOWN))
+
     def null_of(self, method: str) -> Row | None:
-        """Return what unmarked pictures gave a method."""
+        """Return what a method found where nothing is."""
         return self._null.get(method)
 
     @cached_property
@@ -84,26 +111,33 @@ class View:
 
     @cached_property
     def measures(self) -> list[Measure]:
-        """What the cells hold: exact payloads, detection at each rate from strict to loose, bit accuracy."""
+        """What the cells hold, the headline first: payloads, detection from strict to loose, bit accuracy."""
         rates = sorted({rate for cell in self.cells for rate in cell["detected"]}, key=float)
+        share = f"share of {self.words.many}"
         possible = [
-            Measure("exact", "Exact payload", "share of pictures whose whole payload was read back without an error"),
+            *(Measure(key, label, f"{share} {what}") for key, (label, what) in SHARES.items()),
             *(
-                Measure(rate, f"Detected at {rate}", f"share of pictures found with a p-value of at most {rate}")
+                Measure(rate, f"Detected at {rate}", f"{share} found with a p-value of at most {rate}")
                 for rate in rates
             ),
             Measure("bit_accuracy", "Bit accuracy", "mean share of right bits; guessing gives 0.5", chance=0.5),
         ]
+        order = {key: place for place, key in enumerate(self.words.first)}
+        possible.sort(key=lambda measure: order.get(measure.key, len(order)))
         return [measure for measure in possible if any(measure.share(cell) for cell in self.cells)]
 
-    def exact(self, method: str, attacks: list[Row]) -> list[tuple[float, str]]:
-        """Return (share of exact payloads, spec) for the attacks under which it was measured, the worst first."""
+    @cached_property
+    def headline(self) -> Measure:
+        """What a method is judged by at a glance."""
+        return next((each for each in self.measures if each.key == self.words.first[0]), Measure("exact", "", ""))
+
+    def survived(self, method: str, attacks: list[Row]) -> list[tuple[float, str]]:
+        """Return (share of the headline, spec) for the attacks under which it was measured, the worst first."""
         measured = []
         for attack in attacks:
-            cell = self.cell(method, attack["spec"])
-            value = finite(cell["exact"]["value"]) if cell else None
-            if value is not None:
-                measured.append((value, attack["spec"]))
+            share = self.headline.share(self.cell(method, attack["spec"]))
+            if share is not None:
+                measured.append((float(share["value"]), attack["spec"]))
         return sorted(measured)
 
     def total(self, method: str, what: str) -> int:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from markai.bench.report.curves import calibration, null_rates, quality, roc, strength
 from markai.bench.report.elements import Child, Markup, tag
 from markai.bench.report.marks import breakable, swatch
-from markai.bench.report.model import READ_BACK, Row, View
+from markai.bench.report.model import READ_BACK, SHARES, Row, View
 from markai.bench.report.numbers import UNKNOWN, duration, fraction, interval, number, plural, power
 from markai.bench.report.tables import (
     caption,
@@ -64,7 +64,7 @@ def _head(title: str) -> Markup:
 
 def _title(view: View) -> str:
     counts = [plural(len(view.names), "method"), plural(len(view.attacks), "attack")]
-    return f"markai benchmark: {', '.join([*counts, plural(view.run.get('pictures', 0), 'picture')])}"
+    return f"markai benchmark: {', '.join([*counts, plural(view.count, view.words.one)])}"
 
 
 def _header(view: View) -> list[Child]:
@@ -72,11 +72,7 @@ def _header(view: View) -> list[Child]:
     groups = ", ".join(f"{name} {count}" for name, count in run.get("groups", {}).items())
     measured = str(run.get("created", UNKNOWN)).replace("T", " ").replace("+00:00", " UTC")
     facts = [
-        (
-            "Pictures",
-            f"{run.get('pictures', UNKNOWN)} from {run.get('picture_source', UNKNOWN)}"
-            + (f" ({groups})" if groups else ""),
-        ),
+        (view.words.head, f"{view.count:,} {view.source}" + (f" ({groups})" if groups else "")),
         (
             "Measured",
             f"{measured}, in {duration(run.get('seconds'))}, seed {run.get('seed', UNKNOWN)}",
@@ -106,16 +102,10 @@ def _machine(machine: Row) -> str:
 def _glance(view: View) -> Child:
     if not view.methods:
         return None
+    many = view.words.many
     terms = [
-        (
-            "Exact payload",
-            "the whole message was read back, without one wrong bit. The strictest question, so the headline.",
-        ),
-        (
-            "Detected at 1e-6",
-            "the p-value was at most 1e-6: of a million pictures without the mark, about one would pass.",
-        ),
-        ("95 % interval", "the small pair of numbers: the true shares that this many pictures leave possible."),
+        *view.words.key,
+        ("95 % interval", f"the small pair of numbers: the true shares that this many {many} leave possible."),
         ("Blue, orange", "all survive, none survive. The number is always there too."),
         (f"† and {UNKNOWN}", "† is a stand-in for an attack that needs trained weights; a dash was not measured."),
     ]
@@ -183,14 +173,14 @@ def _limits(view: View) -> Child:
     if not view.methods:
         return None
     proxies = [attack["spec"] for attack in view.attacks if attack.get("proxy")]
+    many = view.words.many
     named = [[", " if index else "", tag("code", spec)] for index, spec in enumerate(proxies)]
     words: list[Child] = [
-        "An interval speaks of pictures like these. Other kinds of pictures, and other sizes, can do better or worse.",
-        "Intervals of different attacks are of the same pictures: they do not add up to one larger sample.",
-        f"A method counts as read back after an attack from {READ_BACK:.0%} of the pictures on; less counts as lost.",
-        "A method that knows no key gets its p-value from a message drawn at random for every picture: matching bits "
-        "of an unmarked picture are then exactly binomial.",
-        "Pictures on which a method raised an error are counted beside the cell, not among its pictures.",
+        f"An interval speaks of {many} like these. Other kinds of {many}, and other sizes, can do better or worse.",
+        f"Intervals of different attacks are of the same {many}: they do not add up to one larger sample.",
+        f"A method counts as read back after an attack from {READ_BACK:.0%} of the {many} on; less counts as lost.",
+        *view.words.limits,
+        f"{view.words.head} on which a method raised an error are counted beside the cell, and as lost.",
     ]
     if proxies:
         words.insert(
@@ -198,7 +188,7 @@ def _limits(view: View) -> Child:
             [
                 "† Stand-ins: ",
                 named,
-                ". Regeneration proper needs trained weights. To survive a stand-in is "
+                f". {view.words.stand_in} To survive a stand-in is ",
                 "necessary, and proves nothing about the real attack.",
             ],
         )
@@ -222,16 +212,16 @@ def _reproduce(view: View) -> Child:
     ]
 
 
-DATA_HEADS = ("Method", "Attack", "n", "Errors", "Wrong", "Exact", "Bit accuracy", "Median p", "AUROC")
-
-
 def _data(view: View) -> Child:
     if not view.cells:
         return None
     rates = sorted({rate for cell in view.cells for rate in cell["detected"]}, key=float)
-    heads = [*DATA_HEADS, *(f"p ≤ {rate}" for rate in rates)]
+    shares = [key for key in SHARES if any(cell.get(key) for cell in view.cells)]
+    labels = [SHARES[key][0] for key in shares]
+    heads = ["Method", "Attack", "n", "Errors", "Wrong", *labels, "Bit accuracy", "Median p", "AUROC"]
+    heads += [f"p ≤ {rate}" for rate in rates]
     head = tag("thead", tag("tr", [tag("th", each, scope="col") for each in heads]))
-    rows = [tag("tr", [tag("td", each) for each in _data_row(cell, rates)]) for cell in view.cells]
+    rows = [tag("tr", [tag("td", each) for each in _data_row(cell, shares, rates)]) for cell in view.cells]
     table = tag(
         "table", caption("Every cell, shares with their 95 % interval."), head, tag("tbody", rows), class_="data"
     )
@@ -239,12 +229,12 @@ def _data(view: View) -> Child:
     return tag("details", tag("summary", shown), scrolling(table, "Every cell", len(heads)))
 
 
-def _data_row(cell: Row, rates: list[str]) -> list[str]:
-    shares = [_with_interval(cell["detected"].get(rate), "value") for rate in rates]
+def _data_row(cell: Row, shares: list[str], rates: list[str]) -> list[str]:
     counts = [f"{cell.get(count) or 0:,}" for count in ("n", "errors", "wrong")]
-    exact, accuracy = _with_interval(cell["exact"], "value"), _with_interval(cell.get("bit_accuracy"), "mean")
-    median, auroc = power(cell.get("median_log10_p")), _with_interval(cell.get("auroc"), "value")
-    return [cell["method"], cell["attack"], *counts, exact, accuracy, median, auroc, *shares]
+    known = [_with_interval(cell.get(key), "value") for key in shares]
+    accuracy, auroc = _with_interval(cell.get("bit_accuracy"), "mean"), _with_interval(cell.get("auroc"), "value")
+    found = [_with_interval(cell["detected"].get(rate), "value") for rate in rates]
+    return [cell["method"], cell["attack"], *counts, *known, accuracy, power(cell.get("median_log10_p")), auroc, *found]
 
 
 def _with_interval(share: Row | None, key: str) -> str:
@@ -276,7 +266,7 @@ SECTIONS = (
     Section(
         "null",
         "False alarms",
-        "On unmarked pictures an honest p-value is small exactly as often as it says. Below the diagonal, in the "
+        "Where there is no mark an honest p-value is small exactly as often as it says. Below the diagonal, in the "
         "shaded half, alarms come more often than stated; above it the method is cautious.",
         _null,
     ),

@@ -6,6 +6,7 @@ from markai.bench.report.elements import Child, Markup, tag
 from markai.bench.report.marks import breakable, swatch
 from markai.bench.report.model import NO_ATTACK, READ_BACK, Measure, Row, View, family_label, level
 from markai.bench.report.numbers import UNKNOWN, finite, fraction, interval, milliseconds, number, plural, power
+from markai.bench.report.words import TEXTS
 
 PROXY = tag("a", "†", href="#limits", class_="flag", title="a stand-in for the real attack, see Limits")
 FITTING = 6  # methods that a wide window holds without scrolling sideways
@@ -17,6 +18,9 @@ METRICS = {
     "ciede2000": ("Colour difference ΔE00", 2, "most"),
     "ssimulacra2": ("SSIMULACRA 2", 1, "least"),
     "lpips": ("LPIPS", 4, "most"),
+    "entropy": ("Choice, nats a token", 2, "least"),
+    "surprisal": ("Surprise, nats a token", 2, "most"),
+    "retokenized": ("Lost by decoding and encoding", 4, "most"),
 }
 
 
@@ -61,13 +65,13 @@ def heat(value: float | None, chance: float = 0.0) -> str | None:
 def overview(view: View) -> Markup:
     """Return one row per method: what it survives by family, what it costs, what it finds where nothing is."""
     words = (
-        f"Mean share of exact payloads over the attacks of a family; below it the worst attack. "
-        f"Read back: attacks after which at least {READ_BACK:.0%} of the pictures give the whole payload."
+        f"{view.headline.label}: mean share over the attacks of a family; below it the worst attack. "
+        f"Read back: attacks after which at least {READ_BACK:.0%} of the {view.words.many} {view.words.survived}."
     )
     heads = [
         "Read back",
         *(_family_head(family, attacks) for family, attacks in view.groups.items()),
-        *("Marked picture", "False alarms"),
+        *(view.words.cost[1], "False alarms"),
     ]
     rows = [
         tag(
@@ -75,7 +79,7 @@ def overview(view: View) -> Markup:
             tag("th", swatch(view.style(name)), tag("span", breakable(name)), scope="row", class_="method"),
             _read_back(view, name),
             [_family(view, name, family) for family in view.groups],
-            _cost(method),
+            _cost(view, method),
             _false_alarms(view.null_of(name)),
         )
         for name, method in zip(view.names, view.methods, strict=True)
@@ -96,7 +100,7 @@ def _family_head(family: str, attacks: list[Row]) -> list[Child]:
 
 
 def _read_back(view: View, method: str) -> Markup:
-    measured = view.exact(method, [attack for attack in view.attacks if attack["spec"] != NO_ATTACK])
+    measured = view.survived(method, [attack for attack in view.attacks if attack["spec"] != NO_ATTACK])
     if not measured:
         return tag("td", UNKNOWN)
     survived = sum(value >= READ_BACK for value, _ in measured)
@@ -104,7 +108,7 @@ def _read_back(view: View, method: str) -> Markup:
 
 
 def _family(view: View, method: str, family: str) -> Markup:
-    measured = view.exact(method, view.groups[family])
+    measured = view.survived(method, view.groups[family])
     if not measured:
         return missing()
     mean = sum(value for value, _ in measured) / len(measured)
@@ -112,11 +116,13 @@ def _family(view: View, method: str, family: str) -> Markup:
     return tag("td", tag("b", fraction(mean, 2)), worst and tag("small", breakable(worst)), class_=heat(mean))
 
 
-def _cost(method: Row) -> Markup:
-    psnr = (method.get("quality") or {}).get("psnr")
-    if not psnr:
+def _cost(view: View, method: Row) -> Markup:
+    name, _, unit, digits = view.words.cost
+    found = (method.get("quality") or {}).get(name)
+    if not found:
         return tag("td", UNKNOWN)
-    return tag("td", f"{number(psnr['mean'], 1)} dB", tag("small", f"least {number(psnr['least'], 1)}"))
+    worst = tag("small", f"{METRICS[name][2]} {number(found['least'], digits)}")
+    return tag("td", f"{number(found['mean'], digits)}{unit}", worst)
 
 
 def _false_alarms(null: Row | None) -> Markup:
@@ -132,9 +138,9 @@ def _false_alarms(null: Row | None) -> Markup:
 def methods(view: View) -> Markup:
     """Return quality, speed, memory and honesty: one column per method."""
     groups: list[tuple[str, list[Markup]]] = [
-        ("Mark", [_line("Payload, bits", view, _bits), _line("Strength", view, _strength)]),
-        ("Marked picture against the original: mean, 95 % interval, worst picture", _quality_lines(view)),
-        ("Time, ms: one thread, below it the default threads", _time_lines(view)),
+        ("Mark", [_line("Payload, bits", view, _bits), *_strength_lines(view)]),
+        (view.words.quality, _quality_lines(view)),
+        (view.words.time, _time_lines(view)),
         ("Memory, MB", _memory_lines(view)),
         (
             "Honesty",
@@ -169,8 +175,10 @@ def _bits(method: Row) -> Markup:
     return _two(f"{method['bits']}", f"{keyed}, {'states p' if method.get('states_p') else 'p from its bits'}")
 
 
-def _strength(method: Row) -> Markup:
-    return tag("td", number(method.get("strength")))
+def _strength_lines(view: View) -> list[Markup]:
+    if not any(method.get("strength") for method in view.methods):
+        return []
+    return [_line("Strength", view, lambda method: tag("td", number(method.get("strength"))))]
 
 
 def _quality_lines(view: View) -> list[Markup]:
@@ -199,6 +207,8 @@ def _time_lines(view: View) -> list[Markup]:
     times = [method["time"] for method in view.methods if method.get("time")]
     if not times:
         return []
+    if view.words is TEXTS:
+        return [_line(head.capitalize(), view, _time_cell(key, digits)) for key, head, digits in view.words.times]
     sizes = ", ".join(dict.fromkeys(f"{time['width']} x {time['height']}" for time in times))
 
     def cell(what: str) -> Callable[[Row], Markup]:
@@ -211,6 +221,10 @@ def _time_lines(view: View) -> list[Markup]:
         return of
 
     return [_line([f"{verb}, {sizes}"], view, cell(what)) for verb, what in (("Embed", "embed"), ("Detect", "detect"))]
+
+
+def _time_cell(key: str, digits: int) -> Callable[[Row], Markup]:
+    return lambda method: tag("td", number(method["time"][key], digits)) if method.get("time") else missing()
 
 
 def _memory_lines(view: View) -> list[Markup]:
@@ -236,7 +250,7 @@ def _accepted(view: View, method: Row) -> Markup:
 
 def robustness(view: View, measure: Measure) -> Markup:
     """Return the heat table of one measure: attacks by family in rows, methods in columns."""
-    span = len(view.names) + 2
+    span = len(view.names) + (2 if view.words.damage else 1)
     bodies = [
         tag(
             "tbody",
@@ -250,14 +264,11 @@ def robustness(view: View, measure: Measure) -> Markup:
         tag(
             "tr",
             tag("th", "Attack", scope="col"),
-            tag("th", "PSNR, dB", scope="col", class_="quiet"),
+            tag("th", "PSNR, dB", scope="col", class_="quiet") if view.words.damage else None,
             method_heads(view),
         ),
     )
-    words = (
-        f"{measure.label}: {measure.meaning}; below it the 95 % interval. "
-        "PSNR: what the attack does to the marked picture."
-    )
+    words = f"{measure.label}: {measure.meaning}; below it the 95 % interval. {view.words.damage or ''}"
     table = tag("table", caption(words), head, bodies, class_="heat")
     return scrolling(table, measure.label, len(view.names))
 
@@ -265,8 +276,8 @@ def robustness(view: View, measure: Measure) -> Markup:
 def _attack_row(view: View, attack: Row, measure: Measure) -> Markup:
     spec = attack["spec"]
     name = tag("th", attack_name(attack), scope="row", title=attack.get("meaning") or None)
-    psnr = tag("td", number(attack.get("psnr"), 1), class_="quiet")
-    return tag("tr", name, psnr, [_heat_cell(view.cell(method, spec), measure, method) for method in view.names])
+    psnr = tag("td", number(attack.get("psnr"), 1), class_="quiet") if view.words.damage else None
+    return tag("tr", name, psnr, [_heat_cell(view, view.cell(method, spec), measure, method) for method in view.names])
 
 
 def attack_name(attack: Row) -> list[Child]:
@@ -274,7 +285,7 @@ def attack_name(attack: Row) -> list[Child]:
     return [tag("code", breakable(attack["spec"])), PROXY if attack.get("proxy") else None]
 
 
-def _heat_cell(cell: Row | None, measure: Measure, method: str) -> Markup:
+def _heat_cell(view: View, cell: Row | None, measure: Measure, method: str) -> Markup:
     share = measure.share(cell)
     flags = _flags(cell)
     if share is None:
@@ -285,7 +296,7 @@ def _heat_cell(cell: Row | None, measure: Measure, method: str) -> Markup:
         tag("small", interval(share)),
         flags,
         class_=heat(share["value"], measure.chance),
-        title=_details(cell, method),
+        title=_details(view, cell, method),
     )
 
 
@@ -299,12 +310,12 @@ def _flags(cell: Row | None) -> list[Markup]:
     return [tag("small", text, class_="alarm") for what, text in counts if cell.get(what)]
 
 
-def _details(cell: Row | None, method: str) -> str | None:
+def _details(view: View, cell: Row | None, method: str) -> str | None:
     """Return what the table has no room for, for who points at a cell."""
     if cell is None:
         return None
     known = f"median p {power(cell.get('median_log10_p'))}, AUROC {fraction((cell.get('auroc') or {}).get('value'))}"
-    return f"{method}, {cell['attack']}: {plural(cell['n'], 'picture')}, {known}"
+    return f"{method}, {cell['attack']}: {plural(cell['n'], view.words.one)}, {known}"
 
 
 def scale(measure: Measure) -> Markup:
