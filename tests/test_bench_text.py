@@ -27,6 +27,7 @@ from markai.errors import MethodError
 from markai.text.ngram import TEMPERATURE
 
 HERE = Path(__file__).parent
+BENCHMARKS = HERE.parent / "benchmarks"
 TINY = Settings(tokens=60, null_keys=3)
 TIMES = ("write_s", "read_s")
 ATTACKS = ("ids", "none", "delete:0.1", "delete:0.3", "delete:0.5", "substitute-ids:0.3")
@@ -316,3 +317,26 @@ def test_the_command_line(tmp_path):
         refused = CliRunner().invoke(cli, ["bench", *options, "--out", str(tmp_path)])
         assert refused.exit_code == 2
         assert words in refused.output
+
+
+# The committed figures
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_null_trials_are_what_the_detector_says(author):
+    import text_null
+
+    case = text_null.Case("prose", "prose 0", author.encode("It says what it says. " * 9 + "It may say more, or not."))
+    for name in ("text-gumbel", "text-bias@payload=4", "text-words"):
+        found = text_null.trials(case, name, 4)
+        assert found["log10"].shape == (4, len(text_null.LEVELS))
+        assert found["payloads"] == 0
+    counted = text_null.against_nominal(np.array([-1.0, -2.5, -3.5, np.nan]), (2, 3))
+    assert counted["trials"] == 3
+    assert [level["count"] for level in counted["levels"].values()] == [2, 1]
