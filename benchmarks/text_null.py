@@ -1,11 +1,12 @@
 """False positives in text at scale: random keys on texts that nobody marked, each scheme and each reader of payloads.
 
 What a text repeats does not depend on the key, so it is found once and scored under thousands of keys. Of every trial
-(text, key) three p-values are kept, for each correction hides what is below it: that of the whole detection, search for
-passages included; that of the sum over the text, corrected for nothing; and that of one window, drawn at random. Every
-tenth trial also weighs tokens by the model. Tails of the same score are computed once. One trial in 500 goes through
-``detect`` as well, which computes everything anew and must say the same. Readers of payloads have fewer trials, for
-their decoder takes most of the time. ``text.py`` runs this; resumable per text and scheme.
+(text, key) several p-values are kept, for each correction hides what is below it: that of the whole detection, search
+for passages included; that of the sum over the text, corrected for nothing; the same with ties split at random, which
+is uniform where the null is right, while sums of few values leave room below; and that of one window, drawn at random.
+Every tenth trial also weighs tokens by the model. Tails of the same score are computed once. One trial in 500 goes
+through ``detect`` as well, which computes everything anew and must say the same. Readers of payloads have fewer trials,
+for their decoder takes most of the time. ``text.py`` runs this; resumable per text and scheme.
 """
 
 import hashlib
@@ -42,7 +43,7 @@ from markai.text.schemes import Bias, Gumbel, Tournament
 from markai.text.weights import Weights
 from markai.text.words import WordMark, word_ids
 
-LEVELS = ("whole", "text", "window", "weighted whole", "weighted text")
+LEVELS = ("whole", "text", "split", "window", "weighted whole", "weighted text")
 SCHEMES = ("text-bias", "text-bias@hashing=self,width=4", "text-gumbel", "text-tournament", "text-words")
 READERS = ("text-bias@payload=4", "text-gumbel@payload=4", "text-tournament@payload=4")
 THEIRS = {"transformers/lefthash": GreenLists("lefthash"), "transformers/selfhash": GreenLists("selfhash")}
@@ -148,7 +149,7 @@ def scorers(name: str) -> Callable[[Key], Scorer]:
 
 
 def trials(case: Case, name: str, number: int) -> dict[str, Any]:
-    """Return log10 p (number, 5) of a text under that many keys, NaN for what was not asked, and payloads claimed."""
+    """Return log10 p (number, 6) of a text under that many keys, NaN for what was not asked, and payloads claimed."""
     make, words = scorers(name), name == "text-words"
     ids = word_ids(author().decode(case.ids)) if words else case.ids
     first = make(key_of("first"))
@@ -161,13 +162,20 @@ def trials(case: Case, name: str, number: int) -> dict[str, Any]:
         for trial in range(number):
             scorer = make(key_of(case.name, name, trial))
             found = detector.evidence(scorer, seen, plain)
-            rows[trial, :3] = found.log10_p, found.log10_whole, window(found, rng)
+            rows[trial, :4] = found.log10_p, found.log10_whole, split(found, rng), window(found, rng)
             payloads += found.payload is not None
             if trial % WEIGHTED_EVERY == 0 and not words:
                 found = detector.evidence(scorer, seen, weighed)
-                rows[trial, 3:] = found.log10_p, found.log10_whole
+                rows[trial, 4:] = found.log10_p, found.log10_whole
     check(case, ids, name, rows)
     return {"log10": rows.astype(np.float32), "payloads": payloads}
+
+
+def split(found: detector.Evidence, rng: np.random.Generator) -> float:
+    """Return log10 p of the sum over the text with ties split: drawn evenly from between P(S > s) and P(S >= s)."""
+    score, counts = int(found.scores @ found.weights), tuple(np.bincount(found.weights, minlength=2).tolist())
+    least, most = (10.0 ** tail_of(each, found.scorer.null.tobytes(), counts) for each in (score + 1, score))
+    return math.log10(most - float(rng.random()) * (most - least))
 
 
 def window(found: detector.Evidence, rng: np.random.Generator) -> float:
@@ -260,7 +268,7 @@ def digest() -> str:
 
     package = Path(markai.__file__).parent
     files = [*sorted((package / "text").rglob("*.py")), package / "stats.py", ROOT / "tests" / "text_corpora.py"]
-    own = "".join(map(inspect.getsource, (passages, extras, trials, window, theirs, fixed, computed_once)))
+    own = "".join(map(inspect.getsource, (passages, extras, trials, split, window, theirs, fixed, computed_once)))
     return hashlib.sha256(b"".join([file.read_bytes() for file in files] + [own.encode()])).hexdigest()[:12]
 
 

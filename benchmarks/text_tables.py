@@ -226,6 +226,7 @@ def observed(found: Row, rate: str) -> str:
 LEVELS = {
     "whole": "the whole detection",
     "text": "the sum over the text",
+    "split": "the sum, ties split",
     "window": "one window",
     "weighted whole": "the whole, weighted",
     "weighted text": "the sum, weighted",
@@ -361,6 +362,67 @@ def tokens(result: Row) -> str:
         if title != "machine"
     )
     return f"{machine(about)}\n\n{table(heads, rows)}\n\n200 texts of 200 tokens each. {sizes}."
+
+
+# For the README
+
+
+LENGTHS = ("50 tokens", "100 tokens", "200 tokens")
+
+
+def readme_power(result: Row) -> str:
+    """Return how often a mark is found in texts of each length, and what else was asked for."""
+    found = {run: cells(result, run) for run in LENGTHS}
+    names = [method["name"] for method in result["power"][LENGTHS[0]]["methods"]]
+    rows = [[name, *(pair(found[run][name, "none"]) for run in LENGTHS)] for name in names]
+    run = result["power"][LENGTHS[0]]["run"]
+    said = (
+        f"{run['texts']} texts of each, by a small language model with 1.3 nats of choice a token. First number: found "
+        "at 1e-6 from the text alone; second: with a model's weights."
+    )
+    asked = [
+        (each.title, each.measured + ("" if each.met else FLAG)) for each in goals(result) if each.wanted[0] == ">"
+    ]
+    return "\n\n".join([table(["found at 1e-6", *LENGTHS], rows), said, table(["asked for", "measured"], asked)]) + "\n"
+
+
+def readme_attacks(result: Row) -> str:
+    return attacks(result) + "\n"
+
+
+def readme_null(result: Row) -> str:
+    """Return the counts of every scheme, and those of the detectors of transformers."""
+    about, rows = result["null"], []
+    for name, levels in about["schemes"].items():
+        for level in ("whole", "split"):
+            if level in levels:
+                counts = [observed(levels[level], rate) for rate in RATES[1:]]
+                rows.append([name, LEVELS[level], f"{levels[level]['trials']:,}", *counts])
+    for name, found in about["theirs"].items():
+        counts = [observed(found["own"], rate) for rate in RATES[1:]]
+        rows.append([f"{name}, its own detector", "z-score", f"{found['own']['trials']:,}", *counts])
+    heads = ["unmarked texts under random keys", "p-value of", "trials", *(f"p <= {rate}" for rate in RATES[1:])]
+    said = (
+        f"Seen of nominal, and their ratio, on {about['texts']} texts, most of them chosen to be difficult. ‡ too many."
+    )
+    return f"{table(heads, rows)}\n\n{said}\n"
+
+
+def readme_speed(result: Row) -> str:
+    """Return the steps that the goals name, ``generate`` and detection."""
+    about = result["speed"]
+    rows = [row for row in about["steps"] if row["vocab"] == STEPS[0][2]]
+    generate = about["generate"]
+    detection = about["detection"]["markai"]["unmarked"]
+    line = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in detection.items())
+    theirs = about["detection"]["transformers"][str(STEPS[0][2])]
+    others = ", ".join(f"{name} {milliseconds(ms)}" for name, ms in theirs.items())
+    times = ", ".join(f"{name} {ratio:.2f}" for name, ratio in generate["times"].items() if name != "no mark")
+    return (
+        f"{step_table(rows)}\n\n`generate` with a small GPT-2 ({generate['vocab']:,} tokens, batch "
+        f"{generate['batch']}) takes so many times as long: {times}.\n\nDetection, ms for 1,000 tokens and a key: "
+        f"{line}; {others}.\n\n{about['machine']['processor']}, one thread, Python {about['machine']['python']}.\n"
+    )
 
 
 SECTIONS = (

@@ -43,7 +43,7 @@ TEXTS_ONLY = {"texts", "tokens", "temperature"}
     multiple=True,
     metavar="PATH",
     type=click.Path(path_type=Path, exists=True),
-    help="A text in UTF-8, or a folder of .txt files, to begin from; repeatable.  [default: Python's reference]",
+    help="A text in UTF-8, or a folder of .txt files, to begin from; repeatable.  [default: what ships with Python]",
 )
 @click.option("--tokens", type=click.IntRange(min=20), help="How long the marked texts are.")
 @click.option(
