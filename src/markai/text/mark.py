@@ -1,7 +1,7 @@
 """``TextMark``: one key and one scheme, to write with and to read with."""
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,12 @@ from markai.text.contexts import last_windows, met_before
 from markai.text.detector import detect
 from markai.text.message import LENGTH, VALUES, Word, decode, encode
 from markai.text.prf import LANE_BYTE, LANE_PRESENCE, Dealer
+from markai.text.processor import Processor, Sampling
 from markai.text.result import TextDetection
 from markai.text.schemes import SCHEMES, Scheme
+
+if TYPE_CHECKING:
+    from markai.text.device import Writer
 
 MOST_WIDTH = 16
 WIDTH_WITH_PAYLOAD = 2  # an edit costs as many tokens more; with 1 a third of the windows are repetitions
@@ -101,31 +105,69 @@ class TextMark:
         Raises:
             MethodError: if the shapes do not go together, or the vocabulary is not that of the mark.
         """
-        sequences = np.asarray(ids)
-        changed = np.array(logits, np.float32, order="C", ndmin=2)  # a copy
-        if sequences.ndim == 1:
-            sequences = sequences[None]
-        self._check(sequences.shape, changed.shape)
+        sequences, given = np.asarray(ids), np.asarray(logits)
+        self.check(sequences.shape, given.shape)
+        sequences, given = np.atleast_2d(sequences), np.ascontiguousarray(np.atleast_2d(given), np.float32)
         states = self._dealer.states(last_windows(sequences, self.width))
-        rows = np.ones(len(changed), np.bool_)
+        rows = np.ones(len(given), np.bool_)
         if self.once == "context":
             rows = ~met_before(sequences, self.width)
-        self.scheme.write(changed, states, self._lanes(states), rows)
-        return changed if np.ndim(logits) == 2 else changed[0]
+        return self.scheme.write(given, states, self._lanes(states), rows).reshape(np.shape(logits))
+
+    def processor(self, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Processor:
+        """Return ``step`` as the function that an engine calls with ids and logits: a logits processor.
+
+        Arrays and tensors of any float type are taken, and come back as they were: arrays and tensors on the CPU
+        through the kernels, other tensors on their device, without waiting for it. A bias may come anywhere among an
+        engine's processors. "gumbel" and "tournament" draw the token, so that temperature and the like come before:
+
+        - transformers applies a list of processors first, and its own temperature and top-k (50, if nobody says
+          otherwise) to what they return. ``markai.integrations.transformers`` puts the mark last.
+        - Where there is no such way, let the processor do it (``temperature``, ``top_k``, ``top_p`` and ``min_p`` are
+          as in transformers) and the engine nothing: temperature 1, top-k 0, top-p 1, min-p 0.
+
+        >>> processor = TextMark(Key(bytes(32)), "gumbel").processor(temperature=0.8, top_p=0.95)
+        >>> int(np.isfinite(processor([1, 2, 3, 4], np.zeros(1000, np.float32))).sum())
+        1
+
+        Raises:
+            MethodError: if a setting is out of range, or the mark has no payload to write, only reads one.
+        """
+        self._check_payload()
+        return Processor(self, Sampling(temperature, top_k, top_p, min_p))
+
+    def writer(self, device: Any) -> "Writer":
+        """Return what writes the mark into tensors (b, v) on a device (PyTorch's), from windows of tokens.
+
+        Raises:
+            MethodError: if the mark has no payload to write, only reads one.
+        """
+        from markai.text.device import Writer
+
+        self._check_payload()
+        return Writer(self.scheme, self._dealer, self._code, device)
 
     def _lanes(self, states: Ids) -> Ids:
+        self._check_payload()
         if self._code is None:
-            if self.payload:
-                raise MethodError("this mark has no payload to write, only reads one - give payload=b'...'")
             return np.full(len(states), LANE_PRESENCE, np.uint32)
         return LANE_BYTE + self._code[self._dealer.places(states, LENGTH)].astype(np.uint32)
 
-    def _check(self, ids: tuple[int, ...], logits: tuple[int, ...]) -> None:
-        if len(ids) != 2 or len(logits) != 2 or ids[0] != logits[0]:
+    def _check_payload(self) -> None:
+        if self.payload and self._code is None:
+            raise MethodError("this mark has no payload to write, only reads one - give payload=b'...'")
+
+    def check(self, ids: tuple[int, ...], logits: tuple[int, ...]) -> None:
+        """Check shapes: (b, t) and (b, v), or (t,) and (v,).
+
+        Raises:
+            MethodError: if they do not go together, or the vocabulary is not that of the mark.
+        """
+        if len(ids) not in (1, 2) or len(ids) != len(logits) or ids[:-1] != logits[:-1]:
             raise MethodError(f"ids {ids} and logits {logits} do not go together - pass (b, t) and (b, v)")
-        if self.vocab_size is not None and logits[1] != self.vocab_size:
+        if self.vocab_size is not None and logits[-1] != self.vocab_size:
             raise MethodError(
-                f"the logits have {logits[1]} tokens, this mark was made for vocab_size={self.vocab_size} - "
+                f"the logits have {logits[-1]} tokens, this mark was made for vocab_size={self.vocab_size} - "
                 "give the size of the logits, which may be more than that of the tokenizer"
             )
 
@@ -158,13 +200,14 @@ class TextMark:
         self, states: Ids, tokens: Ids, places: NDArray[np.int64], weights: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Return the evidence (12, 256) for each value of each byte, a few thousand tokens at a time."""
-        sums = np.zeros((LENGTH, VALUES), np.int64)
+        sums = np.zeros((LENGTH, VALUES))
+        counted = np.minimum(weights, MOST_BYTE_WEIGHT)
         for start in range(0, len(tokens), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            words = self._dealer.byte_words(states[part], tokens[part])
-            scores = self.scheme.scores(words.ravel()).reshape(words.shape)
-            np.add.at(sums, places[part], scores * np.minimum(weights[part], MOST_BYTE_WEIGHT)[:, None])
-        return sums
+            scores = self.scheme.scores(self._dealer.byte_words(states[part], tokens[part]))
+            by_place = np.where(places[part] == np.arange(LENGTH)[:, None], counted[part], 0)
+            sums += by_place.astype(np.float64) @ scores  # whole numbers far below 2**53
+        return sums.astype(np.int64)
 
     def _reading(self, word: Word, states: Ids, tokens: Ids, places: NDArray[np.int64]) -> Reading:
         scores = self._scores(states, tokens, LANE_BYTE + word.values[places].astype(np.uint32))

@@ -17,8 +17,10 @@ from markai.text.base import Ids, Scores
 from markai.text.levels import WORDS, Levels, green_levels, gumbel_levels, sum_of_bits
 
 Logits = NDArray[np.float32]
+Places = NDArray[np.int64]
 
 MOST_SURVIVORS = 1024  # of a tournament: what sampling keeps after top-k and top-p is far less
+BLOCK = 64  # numbers, more than are summed up side by side on any machine
 LEAST_LOGIT = 17.0  # nats below the likeliest token, e**-17 = 4e-8 of it: what cannot be drawn in a lifetime
 
 
@@ -38,10 +40,10 @@ class Scheme(Protocol):
         """(K,) chances of the scores of an unmarked token."""
 
     def scores(self, words: NDArray[np.uint32]) -> Scores:
-        """Return the scores of words (n,)."""
+        """Return the score of each word, whatever the shape."""
 
-    def write(self, logits: Logits, states: Ids, lanes: Ids, rows: NDArray[np.bool_]) -> None:
-        """Change logits (b, v) in place, in those ``rows`` (b,); ``states`` and ``lanes`` are of all rows."""
+    def write(self, logits: Logits, states: Ids, lanes: Ids, rows: NDArray[np.bool_]) -> Logits:
+        """Return new logits (b, v), changed in those ``rows`` (b,); ``states`` and ``lanes`` are of all rows."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,11 @@ class Bias:
     def scores(self, words: NDArray[np.uint32]) -> Scores:
         return (words % np.uint64(self.words) < self.below).astype(np.int64)
 
-    def write(self, logits: Logits, states: Ids, lanes: Ids, rows: NDArray[np.bool_]) -> None:
+    def write(self, logits: Logits, states: Ids, lanes: Ids, rows: NDArray[np.bool_]) -> Logits:
         delta = np.where(rows, np.float32(self.delta), np.float32(0))
-        (add_bias if self.hashing == "left" else add_bias_self)(logits, states, lanes, self.below, delta)
+        changed = logits.copy()
+        (add_bias if self.hashing == "left" else add_bias_self)(changed, states, lanes, self.below, delta)
+        return changed
 
 
 @dataclass(frozen=True)
@@ -118,16 +122,13 @@ class Gumbel:
     def scores(self, words: NDArray[np.uint32]) -> Scores:
         return gumbel_levels().scores(words)
 
-    def write(self, logits: Logits, states: Ids, lanes: Ids, rows: NDArray[np.bool_]) -> None:
+    def write(self, logits: Logits, states: Ids, lanes: Ids, rows: NDArray[np.bool_]) -> Logits:
+        chosen = gumbel_choice(logits, states, lanes)
+        rows = rows & (chosen >= 0)  # -1, nothing to choose from: the sampler's affair
+        changed = _nothing_in(rows, logits)
         at = np.flatnonzero(rows)
-        if len(at) == len(logits):
-            chosen = gumbel_choice(logits, states, lanes)
-        else:
-            chosen = gumbel_choice(logits[at], states[at], lanes[at])
-        at, chosen = at[chosen >= 0], chosen[chosen >= 0]  # nothing to choose from: the sampler's affair
-        kept = logits[at, chosen]
-        logits[at] = -np.inf
-        logits[at, chosen] = kept
+        changed[at, chosen[at]] = logits[at, chosen[at]]
+        return changed
 
 
 @dataclass(frozen=True)
@@ -167,35 +168,80 @@ class Tournament:
         octets = words.astype(">u4")[:, None].view(np.uint8)
         return np.unpackbits(octets, axis=1)[:, : self.layers]
 
+    @cached_property
+    def _halves(self) -> tuple[Scores, Scores]:
+        """Return the scores (65536,) of the upper and of the lower half of a word."""
+        weights = np.pad(self.weights, (0, 32 - self.layers)).reshape(2, 16)
+        bits = np.unpackbits(np.arange(1 << 16, dtype=">u2")[:, None].view(np.uint8), axis=1)
+        return bits @ weights[0], bits @ weights[1]
+
     def scores(self, words: NDArray[np.uint32]) -> Scores:
-        return self.bits(words) @ self.weights
+        upper, lower = self._halves
+        total: Scores = upper[words >> np.uint32(16)] + lower[words & np.uint32(0xFFFF)]
+        return total
 
-    def write(self, logits: Logits, states: Ids, lanes: Ids, rows: NDArray[np.bool_]) -> None:
-        for row in np.flatnonzero(rows):
-            tokens = survivors(logits[row])
-            words = token_words(
-                np.repeat(states[row, None], len(tokens), 0), tokens, np.full(len(tokens), lanes[row], np.uint32)
-            )
-            kept = logits[row, tokens].astype(np.float64)
-            chances = np.exp(kept - kept.max(initial=-np.inf))
-            chances /= chances.sum()
-            for bits in np.ascontiguousarray(self.bits(words).T, np.float64):
-                chances *= 1 + bits - chances @ bits
-            left = chances > 0  # rounding can leave a little less than nothing
-            logits[row] = -np.inf
-            logits[row, tokens[left]] = np.log(chances[left])
+    def write(self, logits: Logits, states: Ids, lanes: Ids, rows: NDArray[np.bool_]) -> Logits:
+        changed = _nothing_in(rows, logits)
+        row, tokens, places = survivors(logits, rows)
+        if not len(tokens):
+            return changed
+        won = _tournament(self.bits(token_words(states[row], tokens, lanes[row])), logits[row, tokens], row, places)
+        changed[row, tokens] = np.log(won, out=np.full_like(won, -np.inf), where=won > 0)
+        return changed
 
 
-def survivors(logits: Logits) -> Ids:
-    """Return the tokens (k,) of one row that sampling can still draw.
+def _tournament(bits: NDArray[np.uint8], logits: Logits, row: Places, places: Places) -> NDArray[np.float64]:
+    """Return the chances (n,) after all matches, of tokens with bits (n, layers) and logits (n,).
 
-    >>> survivors(np.array([0, -np.inf, -1, -30], np.float32))
-    array([0, 2], dtype=uint32)
+    They stand in row (n,) at places (n,): rows of several lengths go through the matches at once. Each is filled up to
+    a whole number of blocks, for the sums of a row to be the same to the last bit, whatever the other rows.
     """
-    tokens = np.flatnonzero(logits > logits.max(initial=-np.inf) - LEAST_LOGIT)
-    if len(tokens) > MOST_SURVIVORS:
-        tokens = np.sort(tokens[np.argpartition(logits[tokens], -MOST_SURVIVORS)[-MOST_SURVIVORS:]])
-    return tokens.astype(np.uint32)
+    shape = int(row.max()) + 1, (int(places.max()) // BLOCK + 1) * BLOCK
+    kept = np.full(shape, -np.inf)
+    kept[row, places] = logits
+    best = kept.max(1, keepdims=True)
+    chances = np.exp(kept - np.where(best > -np.inf, best, 0))
+    chances /= np.maximum(np.einsum("bk->b", chances), 1)[:, None]  # 0 in rows that are not written
+    losing = np.zeros((bits.shape[1], *shape), np.uint8)
+    losing[:, row, places] = 1 - bits.T
+    for each in losing:
+        lost = each.astype(np.float64)
+        share = np.einsum("bk,bk->b", chances, lost)[:, None]
+        # Who loses is left the share of those that lose, who wins gains it.
+        chances *= np.subtract(1 + share, lost, out=lost)
+    won: NDArray[np.float64] = chances[row, places]
+    return won
+
+
+def survivors(logits: Logits, rows: NDArray[np.bool_]) -> tuple[Places, Ids, Places]:
+    """Return what sampling can still draw in those rows (b,) of logits (b, v): row, token, and which of its row, (n,).
+
+    >>> row, tokens, places = survivors(np.array([[0, -np.inf, -1], [-30, 0, 0]], np.float32), np.ones(2, np.bool_))
+    >>> row, tokens, places
+    (array([0, 0, 1, 1]), array([0, 2, 1, 2], dtype=uint32), array([0, 1, 0, 1]))
+    """
+    alive = (
+        logits > np.where(rows, logits.max(1, initial=-np.inf) - np.float32(LEAST_LOGIT), np.float32(np.inf))[:, None]
+    )
+    for row in np.flatnonzero(rows):
+        if np.count_nonzero(alive[row]) > MOST_SURVIVORS:
+            _leave_most(alive[row], logits[row])
+    of, tokens = np.divmod(np.flatnonzero(alive), logits.shape[1])
+    return of, tokens.astype(np.uint32), np.arange(len(of)) - np.searchsorted(of, of)
+
+
+def _leave_most(alive: NDArray[np.bool_], logits: Logits) -> None:
+    least = np.partition(logits, -MOST_SURVIVORS)[-MOST_SURVIVORS]
+    np.greater(logits, least, out=alive)
+    # Of equal logits those with the least ids, or it would depend on the order of a sort who survives.
+    alive[np.flatnonzero(logits == least)[: MOST_SURVIVORS - np.count_nonzero(alive)]] = True
+
+
+def _nothing_in(rows: NDArray[np.bool_], logits: Logits) -> Logits:
+    """Return logits (b, v) with -inf in those rows (b,), which nearly always are all."""
+    changed = np.full_like(logits, -np.inf)
+    changed[~rows] = logits[~rows]
+    return changed
 
 
 SCHEMES: dict[str, type[Bias | Gumbel | Tournament]] = {each.name: each for each in (Bias, Gumbel, Tournament)}
