@@ -29,7 +29,7 @@ LAYERS = [
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
     {"bench"},
-    {"cli"},
+    {"cli", "integrations"},
 ]
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
 PUBLIC = {"Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "detect", "detect_all", "embed"}
