@@ -59,6 +59,32 @@ def test_quickstart_writes_every_picture(tmp_path):
     assert sizes["attacked_crop_0.25.png"] == (384, 256)
 
 
+@pytest.fixture
+def llm(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    yield load("llm")
+    del sys.modules["llm"]
+
+
+def test_llm(llm, capsys):
+    assert llm.main() == 0
+    printed = capsys.readouterr().out
+    assert "Every answer is as expected." in printed
+    lines = [line for line in printed.splitlines() if line.startswith("│")]
+    assert [" present " in line for line in lines] == [True] * 3 + [False] * 3 + [True] * 7 + [False] * 2
+    assert [" user " in line for line in lines] == [False, False, True] + [False] * 8 + [True] + [False] * 3
+    for title in llm.EDITS.values():
+        assert title in printed
+
+
+def test_llm_fails_where_an_answer_is_wrong(llm, capsys, monkeypatch):
+    monkeypatch.setattr(llm.TextMark, "processor", lambda _mark: lambda _ids, logits: logits)  # nothing is marked
+    assert llm.main() == 1
+    printed = capsys.readouterr().out
+    assert "Not as expected: marked: bias, marked: gumbel, marked: gumbel, and says who, gumbel, every tenth" in printed
+    assert "black box" not in printed.split("Not as expected")[1]
+
+
 @pytest.mark.parametrize("p", [0.0, -40.0])
 def test_quickstart_fails_where_an_answer_is_wrong(p, quickstart, tmp_path, capsys, monkeypatch):
     honest = quickstart.markai.detect

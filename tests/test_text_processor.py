@@ -30,7 +30,7 @@ FLOATS = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 
 def rows(count=6, length=12, size=3000, seed=0):
-    """Ids in which windows come again, some of them -1, and logits, two rows of which are hardly or not at all there."""
+    """Ids in which windows come again, some of them -1, and logits; of two rows little or nothing is there."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 3, (count, size)).astype(np.float32)
     logits[1, 3:-3], logits[2] = -np.inf, -np.inf
