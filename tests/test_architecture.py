@@ -28,7 +28,7 @@ LAYERS = [
     {"watermarks", "attacks", "metrics"},
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
-    {"bench"},
+    {"bench", "provenance"},
     {"cli"},
 ]
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
