@@ -145,15 +145,16 @@ def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, pat
     if not 0 <= old <= new:
         return False
     if old in (0, new):
-        return not path and hmac.compare_digest(old_root, new_root if old else EMPTY_ROOT)
-    whole = [old_root, *path] if old & (old - 1) == 0 else list(path)
-    if not whole:
+        same = old < new or hmac.compare_digest(old_root, new_root)
+        return not path and same and (old > 0 or hmac.compare_digest(old_root, EMPTY_ROOT))
+    hashes = [old_root, *path] if old & (old - 1) == 0 else list(path)
+    if not hashes:
         return False
     at, last = old - 1, new - 1
     while at & 1:
         at, last = at >> 1, last >> 1
-    first = second = whole[0]
-    for sibling in whole[1:]:
+    first = second = hashes[0]
+    for sibling in hashes[1:]:
         if last == 0:
             return False
         if at & 1 or at == last:
