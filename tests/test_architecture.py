@@ -32,7 +32,10 @@ LAYERS = [
     {"cli"},
 ]
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
-PUBLIC = {"Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "detect", "detect_all", "embed"}
+PUBLIC = {
+    *("Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "Signer", "Trust"),
+    *("detect", "detect_all", "embed", "sign", "verify"),
+}
 # The version, and the names that are loaded when first used: not an import of what lies above.
 TOP = "markai"
 
@@ -185,7 +188,7 @@ def test_what_is_public_is_annotated(name):
 
 
 def test_errors_are_documented_where_they_are_raised():
-    for name in ("embed", "detect", "detect_all"):
+    for name in ("embed", "detect", "detect_all", "sign", "verify"):
         assert "Raises:" in inspect.getdoc(getattr(markai, name))
 
 

@@ -18,10 +18,28 @@ if TYPE_CHECKING:
     from markai.detection import Detection, Geometry
     from markai.errors import MarkaiError, NotDetected
     from markai.keys import Key, KeyRing
+    from markai.provenance.signer import Signer
+    from markai.provenance.signing import sign
+    from markai.provenance.trust import Trust
+    from markai.provenance.verifying import verify
 
 __version__ = "0.1.0"
 
-__all__ = ["Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "detect", "detect_all", "embed"]
+__all__ = [
+    "Detection",
+    "Geometry",
+    "Key",
+    "KeyRing",
+    "MarkaiError",
+    "NotDetected",
+    "Signer",
+    "Trust",
+    "detect",
+    "detect_all",
+    "embed",
+    "sign",
+    "verify",
+]
 
 _HOME = {
     "Detection": "detection",
@@ -30,9 +48,13 @@ _HOME = {
     "KeyRing": "keys",
     "MarkaiError": "errors",
     "NotDetected": "errors",
+    "Signer": "provenance.signer",
+    "Trust": "provenance.trust",
     "detect": "api",
     "detect_all": "api",
     "embed": "api",
+    "sign": "provenance.signing",
+    "verify": "provenance.verifying",
 }
 
 
