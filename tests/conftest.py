@@ -166,7 +166,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL of our own, without the database: Debian's package, a throw-away cluster, a local socket.
+    """The URL of a PostgreSQL of our own: Debian's package, a throw-away cluster, a local socket.
 
     It refuses to run as root, so root runs it as the user whom the package makes.
     """
@@ -187,11 +187,22 @@ def postgres() -> Iterator[str]:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd=folder)
 
     try:
-        run("initdb", "-U", "markai", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--no-sync")
+        run(
+            "initdb",
+            "-U",
+            "markai",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={secret}",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        )
         options = f"-k {folder} -c listen_addresses= -c fsync=off"
         run("pg_ctl", "-w", "-s", "-l", str(folder / "log"), "-o", options, "start")
         try:
-            yield f"postgresql://markai:se%40cret@/{{}}?host={folder}"
+            yield f"postgresql://markai:se%40cret@/postgres?host={folder}"
         finally:
             run("pg_ctl", "-m", "immediate", "-s", "stop")
     finally:
@@ -199,12 +210,10 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_url(postgres: str, request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database there."""
+def postgres_url(postgres: str) -> str:
+    """That URL, with nothing in the database."""
     import psycopg
 
-    name = f"test_{abs(hash(request.node.nodeid)):x}"
-    with psycopg.connect(postgres.format("postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name}")
-    return postgres.format(name)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return postgres

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,7 +106,13 @@ def test_what_is_left_out_stays_out(registry: Registry) -> None:
     least = {"payload": b"", "key_id": KEY_ID, "method": "dwt-dct", "media_type": "text/plain", "sha256": bytes(32)}
     first = registry.append(Record(**least))
     second = registry.append(Record(**{**least, "payload": b"\0"}))
-    assert (first.manifest, first.manifest_id, first.fingerprint, first.sketch, first.claim) == (b"", None, None, b"", {})
+    assert (first.manifest, first.manifest_id, first.fingerprint, first.sketch, first.claim) == (
+        b"",
+        None,
+        None,
+        b"",
+        {},
+    )
     assert list(registry) == [first, second]
     assert datetime.now(UTC) - first.created < timedelta(minutes=1)
 
@@ -124,7 +131,8 @@ def test_one_payload_may_stand_under_two_keys(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("again", "message"), [({"payload": record().payload}, "payload"), ({"manifest_id": record().manifest_id}, "manifest")]
+    ("again", "message"),
+    [({"payload": record().payload}, "payload"), ({"manifest_id": record().manifest_id}, "manifest")],
 )
 def test_a_payload_and_a_manifest_are_recorded_once(registry: Registry, again: dict[str, Any], message: str) -> None:
     registry.append(record())
@@ -252,7 +260,11 @@ def test_proofs_of_what_is_not_there(registry: Registry) -> None:
         registry.inclusion(record())
     with pytest.raises(ValueError, match="record 0 is not among the first 0"):
         registry.inclusion(added, 0)
-    for ask in (registry.head, lambda size: registry.inclusion(added, size), lambda size: registry.consistency(0, size)):
+    for ask in (
+        registry.head,
+        lambda size: registry.inclusion(added, size),
+        lambda size: registry.consistency(0, size),
+    ):
         with pytest.raises(ValueError, match="has 1 records, and never had 2"):
             ask(2)
     with pytest.raises(ValueError, match="does not begin with one of 2"):
@@ -577,7 +589,9 @@ def test_threads_share_a_registry(registry: Registry) -> None:
 
 def test_a_fork_leaves_both_with_their_own_connections(registry: Registry) -> None:
     registry.append(record(0))
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn where libraries run threads
+        child = os.fork()
     if not child:
         status = 1
         try:
@@ -593,7 +607,7 @@ def test_a_fork_leaves_both_with_their_own_connections(registry: Registry) -> No
 def test_a_writer_says_when_others_do_not_let_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("markai.provenance.registry.database.PATIENCE", 0.2)
     with Registry.open(url) as holder, Registry.open(url) as other, holder._database.writing():
-        with pytest.raises(RegistryError, match="is locked: others have been writing for 0.2 s - try again"):
+        with pytest.raises(RegistryError, match=r"is locked: others have been writing for 0\.2 s - try again"):
             other.append(record())
         assert len(other) == 0
 

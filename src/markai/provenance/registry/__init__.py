@@ -2,8 +2,9 @@
 
     registry = Registry.open("sqlite:///markai.db")
     payload = registry.reserve()                       # into the mark
-    record = registry.append(Record(payload=payload, ...))
+    record = registry.append(Record(payload=payload, fingerprint=fingerprint(pixels), sketch=sketch(pixels), ...))
     registry.find(payload, key_id)                     # [record]
+    agreement(record.sketch, suspect, found.geometry, found.coverage).verdict       # "same", "different", "unclear"
 
 Needs the extra ``registry``; PostgreSQL the extra ``postgres`` as well. Names are loaded when they are first used.
 """
@@ -15,12 +16,29 @@ from markai.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from markai.provenance.registry.checking import Check
+    from markai.provenance.registry.fingerprints import fingerprint, hamming, text_fingerprint
+    from markai.provenance.registry.likeness import Agreement, agreement, sketch
     from markai.provenance.registry.records import ConsistencyProof, InclusionProof, Match, Record, TreeHead
     from markai.provenance.registry.store import Registry
 
-__all__ = ["Check", "ConsistencyProof", "InclusionProof", "Match", "Record", "Registry", "TreeHead"]
+__all__ = [
+    "Agreement",
+    "Check",
+    "ConsistencyProof",
+    "InclusionProof",
+    "Match",
+    "Record",
+    "Registry",
+    "TreeHead",
+    "agreement",
+    "fingerprint",
+    "hamming",
+    "sketch",
+    "text_fingerprint",
+]
 
 _HOME = {
+    "Agreement": "likeness",
     "Check": "checking",
     "ConsistencyProof": "records",
     "InclusionProof": "records",
@@ -28,6 +46,11 @@ _HOME = {
     "Record": "records",
     "Registry": "store",
     "TreeHead": "records",
+    "agreement": "likeness",
+    "fingerprint": "fingerprints",
+    "hamming": "fingerprints",
+    "sketch": "likeness",
+    "text_fingerprint": "fingerprints",
 }
 
 

@@ -11,14 +11,29 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, table, text
 from sqlalchemy import column as named
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from markai.errors import MissingExtraError, PayloadTakenError, RegistryError
 from markai.provenance.registry.schema import VERSION, VERSION_TABLE, VERSIONS
 
 PATIENCE = 30  # seconds that a writer waits for the others
+LOOK_AGAIN = 0.002  # seconds until a writer in SQLite tries again
 WRITES = "markai_writes"
 WRITER_LOCK = int.from_bytes(b"markai", "big")  # PostgreSQL's advisory lock; one per database
+LOCKED = "{name} is locked: others have been writing for {patience} s - try again when they are done"
+DAMAGED = "{name} is damaged or not a registry: {reason} - restore it from a backup"
+FORBIDDEN = "{name} cannot be written: {reason} - check who may write there"
+FULL = "{name} cannot grow: {reason} - free some space; nothing was recorded"
+SENTENCES = {  # by what the databases' own messages hold
+    "is locked": LOCKED,
+    "lock timeout": LOCKED,
+    "not a database": DAMAGED,
+    "malformed": DAMAGED,
+    "readonly": FORBIDDEN,
+    "permission denied": FORBIDDEN,
+    "is full": FULL,
+    "No space left": FULL,
+}
 EXAMPLES = "sqlite:///markai.db or postgresql://user:password@host/database"
 
 
@@ -128,22 +143,17 @@ class Database:
             yield
         except IntegrityError as error:
             raise _refusal(self.name, str(error.orig)) from None
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise RegistryError(self._explained(error)) from None
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except SQLAlchemyError as error:
             raise RegistryError(f"{self.name}: {self._without_secret(error)}") from None
 
-    def _explained(self, error: DBAPIError) -> str:
-        reason = self._without_secret(error.orig)
-        if "locked" in reason or "lock timeout" in reason:
-            return f"{self.name} is locked: others have been writing for {PATIENCE} s - try again when they are done"
-        if "not a database" in reason or "malformed" in reason:
-            return f"{self.name} is damaged or not a registry: {reason} - restore it from a backup"
-        if "readonly" in reason or "read-only" in reason or "permission denied" in reason:
-            return f"{self.name} cannot be written: {reason} - check who may write there"
-        if "full" in reason:
-            return f"{self.name} cannot grow: {reason} - free some space; nothing was recorded"
-        if not self.is_sqlite and not error.connection_invalidated and "connection" in reason:
+    def _explained(self, error: DBAPIError | sqlite3.Error) -> str:
+        reason = self._without_secret(error.orig if isinstance(error, DBAPIError) else error)
+        for sign, sentence in SENTENCES.items():
+            if sign in reason:
+                return sentence.format(name=self.name, reason=reason, patience=PATIENCE)
+        if isinstance(error, OperationalError) and not self.is_sqlite:
             return f"{self.name} cannot be reached: {reason} - check the URL, and that the server runs"
         return f"{self.name}: {reason}"
 
@@ -193,15 +203,38 @@ def _sqlite_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # transactions begin below, not where the driver guesses
-        for pragma in (f"busy_timeout = {1000 * PATIENCE}", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in (f"busy_timeout = {int(1000 * PATIENCE)}", "synchronous = FULL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(WRITES)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get(WRITES):
+            _take_turn(connection.connection.dbapi_connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _take_turn(connection: Any) -> None:
+    """Begin to write, once nobody else does.
+
+    SQLite would wait by itself, but the longer one has waited the less often it looks, up to ten times a second: among
+    eight processes that append without a pause some waited for seconds.
+    """
+    give_up = time.monotonic() + PATIENCE
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                    raise
+            time.sleep(LOOK_AGAIN)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(1000 * PATIENCE)}")
 
 
 def _postgresql_engine(url: URL) -> Engine:
@@ -216,8 +249,6 @@ def _postgresql_engine(url: URL) -> Engine:
         )
     except ImportError:
         raise MissingExtraError.naming("psycopg", "postgres", "registries in PostgreSQL") from None
-    except NoSuchModuleError:
-        raise MissingExtraError.naming("sqlalchemy", "registry", "registries") from None
 
 
 def _version(connection: Connection) -> str | None:

@@ -27,7 +27,7 @@ class Record:
     ``payload`` (0 to 16 bytes) is unique per ``key_id``. ``method`` is the watermark's, ``media_type`` the file's,
     ``sha256`` the digest of the file as it was given out. ``manifest`` is the C2PA manifest store and ``manifest_id``
     the label of its active manifest, unique as well. ``fingerprint`` (8 bytes) finds the file by its looks, and
-    ``sketch`` tells whether another picture shows the same (:mod:`.fingerprint`, :mod:`.sketch`). ``claim`` is any
+    ``sketch`` tells whether another picture shows the same (:mod:`.fingerprints`, :mod:`.likeness`). ``claim`` is any
     JSON object. ``created`` is UTC, to the microsecond. ``index`` is the number in the log, None until it is appended.
 
     >>> record = Record(payload=b"acme:42", key_id="aad476906739de25", method="dwt-dct", media_type="image/png",

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -267,8 +268,8 @@ def _in_ranges(
         f"WITH probes (low, high) AS (VALUES {probes}) SELECT number, band{band} "
         f"FROM probes CROSS JOIN markai_records WHERE band{band} BETWEEN low AND high"
     )
-    numbers, values = np.array(found.all(), np.int64).reshape(-1, 2).T
-    return numbers, np.ascontiguousarray(values)
+    numbers, values = np.fromiter(chain.from_iterable(found), np.int64).reshape(-1, 2).T
+    return numbers, values
 
 
 def _nearest(connection: Connection, apart: dict[int, int], media: str, limit: int) -> list[Match]:
