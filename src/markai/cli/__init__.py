@@ -10,10 +10,13 @@ import click
 
 from markai import __version__
 from markai.cli.bench import bench
+from markai.cli.certs import certs
 from markai.cli.detect import detect
 from markai.cli.doctor import doctor
 from markai.cli.embed import embed
 from markai.cli.keygen import keygen
+from markai.cli.sign import sign
+from markai.cli.verify import verify
 from markai.errors import MarkaiError
 
 EXIT_ERROR = 2
@@ -65,7 +68,7 @@ def cli(debug: bool) -> None:
     log.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-for command in (keygen, embed, detect, bench, doctor):
+for command in (keygen, embed, detect, certs, sign, verify, bench, doctor):
     cli.add_command(command)
 
 

@@ -19,8 +19,9 @@ from markai.provenance.certs import SIGNING_PURPOSES
 from markai.provenance.signer import Signer
 from markai.provenance.trust import Trust
 
-MANIFEST_LIST, TSA_LIST = "urn:markai:trust:manifest", "urn:markai:trust:tsa"
+MANIFEST_LIST, TSA_LIST, BOTH_LISTS = (f"urn:markai:trust:{name}" for name in ("manifest", "tsa", "both"))
 # What c2pa-python raises, by the class that its errors name themselves after. Anything else is damage.
+PEM_END = "-----END CERTIFICATE-----\n"
 ABSENT, UNSUPPORTED, REMOTE = "ManifestNotFound", "NotSupported", "RemoteManifest"
 
 Json = dict[str, Any]
@@ -173,20 +174,34 @@ def _native_signer(signer: Signer, tsa_url: str | None, raised: list[Exception])
 
 def _settings(trust: Trust, soft_binding_algorithms: Sequence[str] = ()) -> Json:
     """Return c2pa's settings; it ignores keys that it does not know, so a test holds each of them to its effect."""
-    anchors = []
-    if trust.manifest or trust.allowed:
-        lists = {"trust_anchors": trust.manifest.decode(), "allowed_list": trust.allowed.decode()}
-        anchors.append({**lists, "trust_uri": MANIFEST_LIST, "trust_kind": "manifest"})
-    if trust.tsa:
-        anchors.append({"trust_anchors": trust.tsa.decode(), "trust_uri": TSA_LIST, "trust_kind": "tsa"})
     return {
         "version": 1,
         # Without the purposes up here only e-mail protection passes, and inside an anchor they have no effect.
-        "trust": {"trust_config": "".join(f"{oid}\n" for oid in SIGNING_PURPOSES), "anchors": anchors},
+        "trust": {"trust_config": "".join(f"{oid}\n" for oid in SIGNING_PURPOSES), "anchors": _anchors(trust)},
         "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": True},
         "builder": {"thumbnail": {"enabled": False}},
         "soft_binding": {"soft_binding_algorithms": list(soft_binding_algorithms)},
     }
+
+
+def _anchors(trust: Trust) -> list[Json]:
+    """Return the lists, and a third for what is in both: c2pa names only one of the lists that a chain leads to."""
+    signers, clocks = (dict.fromkeys(each.decode().split(PEM_END)[:-1]) for each in (trust.manifest, trust.tsa))
+    lists = (
+        (MANIFEST_LIST, "manifest", [pem for pem in signers if pem not in clocks], trust.allowed.decode()),
+        (TSA_LIST, "tsa", [pem for pem in clocks if pem not in signers], ""),
+        (BOTH_LISTS, "manifest", [pem for pem in signers if pem in clocks], ""),
+    )
+    return [
+        {
+            "trust_anchors": "".join(pem + PEM_END for pem in pems),
+            "allowed_list": allowed,
+            "trust_uri": uri,
+            "trust_kind": kind,
+        }
+        for uri, kind, pems, allowed in lists
+        if pems or allowed
+    ]
 
 
 def _kind(error: Exception) -> str:

@@ -25,17 +25,15 @@ SIGNING_PURPOSES = (EMAIL_PROTECTION, DOCUMENT_SIGNING, CLAIM_SIGNING)
 ANY_PURPOSE, TIME_STAMPING, OCSP_SIGNING = "2.5.29.37.0", "1.3.6.1.5.5.7.3.8", "1.3.6.1.5.5.7.3.9"
 MIN_RSA_BITS = 2048
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
-ALGORITHMS = ("es256", "es384", "ed25519", "ps256", "ps384", "ps512")
-# Under a P-521 root c2pa-rs 0.91 never says "trusted".
-NEVER_TRUSTED = {"es512"}
+ALGORITHMS = ("es256", "es384", "es512", "ed25519", "ps256", "ps384", "ps512")
 STRONG_HASHES = {"sha256", "sha384", "sha512"}
 DEVELOPMENT = "markai development, not for production"  # the OU of every chain that is made here
 PRODUCTION = (
     "A production certificate comes from a certification authority on the C2PA trust list, to a signer whose product "
-    "has passed the C2PA conformance programme. It is X.509 v3 with an ECDSA P-256 or P-384, Ed25519 or RSA key of at "
-    "least 2048 bits; key usage digitalSignature and nothing that signs certificates; extended key usage C2PA claim "
-    f"signing ({CLAIM_SIGNING}), document signing or e-mail protection; an authority key identifier; the name of the "
-    "organisation (O) in its subject. Its key stays in an HSM or a KMS: Signer.from_callback. A time stamp "
+    "has passed the C2PA conformance programme. It is X.509 v3 with an ECDSA P-256, P-384 or P-521, Ed25519 or RSA key "
+    "of at least 2048 bits; key usage digitalSignature and nothing that signs certificates; extended key usage C2PA "
+    f"claim signing ({CLAIM_SIGNING}), document signing or e-mail protection; an authority key identifier; the name of "
+    "the organisation (O) in its subject. Its key stays in an HSM or a KMS: Signer.from_callback. A time stamp "
     "(RFC 3161) keeps what it signed valid after it has expired."
 )
 
@@ -70,7 +68,7 @@ def make_chain(org: str = "markai development", days: int = 365, alg: str = "es2
     ([], True)
 
     Raises:
-        CertificateError: if ``alg`` is none of es256, es384, ed25519, ps256, ps384, ps512, or a value is out of range.
+        CertificateError: if ``alg`` is none of ``ALGORITHMS``, or a value is out of range.
     """
     if alg not in ALGORITHMS:
         raise CertificateError(f"there is no algorithm {alg!r} here - use one of {', '.join(ALGORITHMS)}")
@@ -78,13 +76,13 @@ def make_chain(org: str = "markai development", days: int = 365, alg: str = "es2
         raise CertificateError(f"a certificate for {days} days - ask for 1 to 36500")
     if not org.strip() or len(org) > 64:
         raise CertificateError("the name of an organisation has 1 to 64 characters - pass another")
-    root_key, key = _new_key(alg if alg != "ed25519" else "es256"), _new_key(alg)
+    root_key, key = _new_key("es256"), _new_key(alg)
     start = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     end = start + dt.timedelta(days=days + 1)
     root_name, name = _name(org, "Development Root"), _name(org, "Development Signer")
     root = _sign(root_name, root_name, root_key, root_key, (start, end), authority=True)
     leaf = _sign(name, root_name, key, root_key, (start, end), authority=False)
-    return Chain(_pem(leaf) + _pem(root), private_pem(key), _pem(root))
+    return Chain(pem_of(leaf) + pem_of(root), private_pem(key), pem_of(root))
 
 
 def write_chain(made: Chain, directory: Path) -> dict[str, Path]:
@@ -206,13 +204,11 @@ def _key_rules(leaf: "Certificate") -> Iterator[Finding]:
     from cryptography import x509
 
     alg, size = algorithm_of(leaf), getattr(leaf.public_key(), "key_size", 0)
-    ask = "ask for an ECDSA P-256 or P-384, Ed25519 or RSA key"
+    ask = "ask for an ECDSA P-256, P-384 or P-521, Ed25519 or RSA key"
     if leaf.version is not x509.Version.v3:
         yield Finding("version", "the certificate is not X.509 v3", "ask the authority for one of version 3")
     if alg is None:
         yield Finding("key", "C2PA does not know the kind of its key", ask)
-    elif alg in NEVER_TRUSTED:
-        yield Finding("key", "readers never trust an ECDSA P-521 key", ask)
     elif alg == "ps256" and size < MIN_RSA_BITS:
         yield Finding("key", f"its RSA key has {size} bits", f"use {MIN_RSA_BITS} bits or more")
     digest = leaf.signature_hash_algorithm
@@ -274,6 +270,10 @@ def _chain_rules(chain: "list[Certificate]") -> Iterator[Finding]:
             problem = f"certificate {number} of the file did not sign the one before it"
             yield Finding("order", problem, "each certificate is followed by its issuer, up to the root")
             return
+        digest = lower.signature_hash_algorithm
+        if algorithm_of(upper) == "es512" and digest is not None and digest.name == "sha256":
+            problem = f"certificate {number} of the file, a P-521 key, signed the one before it with SHA-256"
+            yield Finding("signature", problem, "ask for SHA-512: readers do not follow that")
 
 
 def _extension(certificate: "Certificate", kind: Any) -> Any:
@@ -293,7 +293,8 @@ def _new_key(alg: str) -> Any:
         return ed25519.Ed25519PrivateKey.generate()
     if alg.startswith("ps"):
         return rsa.generate_private_key(public_exponent=65537, key_size=MIN_RSA_BITS)
-    return ec.generate_private_key(ec.SECP384R1() if alg == "es384" else ec.SECP256R1())
+    curve = next(name for name, fitting in CURVES.items() if fitting == alg)
+    return ec.generate_private_key({"secp256r1": ec.SECP256R1, "secp384r1": ec.SECP384R1}.get(curve, ec.SECP521R1)())
 
 
 def _name(org: str, common_name: str) -> "x509.Name":
@@ -337,7 +338,8 @@ def _sign(
     return builder.sign(issuer_key, SHA256())
 
 
-def _pem(certificate: "Certificate") -> bytes:
+def pem_of(certificate: "Certificate") -> bytes:
+    """Return a certificate in PEM."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return certificate.public_bytes(Encoding.PEM)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from markai.errors import CertificateError
-from markai.provenance.certs import load_chain
+from markai.provenance.certs import load_chain, pem_of
 
 MAX_LIST_BYTES = 16 << 20  # C2PA's own list of August 2026 has 65 kB
 TRUSTED_STATUS = "http://c2pa.org/conformance/trust-list/trusted"
@@ -108,12 +108,10 @@ def certificates(data: bytes, name: Source) -> bytes:
     if not blocks:
         advice = "pass a PEM file, or the official C2PA trust list as PEM or JSON"
         raise CertificateError(f"{os.fspath(name)} holds no certificates - {advice}")
-    pem = b"".join(block.strip() + b"\n" for block in blocks)
     try:
-        load_chain(pem)
+        return b"".join(map(pem_of, load_chain(b"\n".join(blocks))))
     except CertificateError as error:
         raise CertificateError(f"{os.fspath(name)}: {error}") from None
-    return pem
 
 
 def digest(certificate_der: bytes) -> bytes:

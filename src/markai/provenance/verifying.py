@@ -17,7 +17,7 @@ import markai.provenance.c2pa_adapter as c2pa_adapter
 import markai.provenance.codes as codes
 import markai.provenance.media as media
 from markai.errors import ImageError
-from markai.provenance.c2pa_adapter import MANIFEST_LIST, TSA_LIST, Failure, Json, Report
+from markai.provenance.c2pa_adapter import BOTH_LISTS, MANIFEST_LIST, TSA_LIST, Failure, Json, Report
 from markai.provenance.certs import DEVELOPMENT
 from markai.provenance.claim import AI_SOURCE_TYPES, DISCLOSURE, Claim, source_type_name
 from markai.provenance.codes import Reason
@@ -27,6 +27,7 @@ from markai.provenance.verification import Ingredient, Manifest, SignedBy, Statu
 
 # Who is found in the list of allowed signers is found "in []"; there is one only among the manifest lists.
 TRUSTED_BY = re.compile(r"signing certificate trusted, found in \[(.*)\] trust anchors")
+TRUSTED_CLOCKS = (f", trust list: {TSA_LIST}", f", trust list: {BOTH_LISTS}")
 FAILURE_STATUS: dict[str, tuple[Status, str]] = {
     "none": ("none", codes.NO_MANIFEST),
     "remote": ("none", codes.INACCESSIBLE),
@@ -231,11 +232,11 @@ def _deltas(report: Report) -> Iterator[tuple[str, Json]]:
 
 def _is_signer(reason: Reason, trust: Trust) -> bool:
     found = TRUSTED_BY.fullmatch(reason.detail) if reason.code == codes.TRUSTED else None
-    return found is not None and (found[1] == MANIFEST_LIST or (found[1] == "" and bool(trust.allowed)))
+    return found is not None and (found[1] in (MANIFEST_LIST, BOTH_LISTS) or (found[1] == "" and bool(trust.allowed)))
 
 
 def _is_tsa(reason: Reason) -> bool:
-    return reason.code == codes.TIME_TRUSTED and reason.detail.endswith(f", trust list: {TSA_LIST}")
+    return reason.code == codes.TIME_TRUSTED and reason.detail.endswith(TRUSTED_CLOCKS)
 
 
 def _has_expired(signer: SignedBy | None) -> bool:
