@@ -8,6 +8,7 @@ tell which of them an answer rests on; c2pa-rs itself takes any list for any pur
 
 import importlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,7 @@ PEM_END = "-----END CERTIFICATE-----\n"
 ABSENT, UNSUPPORTED, REMOTE = "ManifestNotFound", "NotSupported", "RemoteManifest"
 
 Json = dict[str, Any]
+log = logging.getLogger("markai")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def sign(
     if signer.timestamp == "require":
         advice = "try again, or sign with timestamp='best-effort' or 'off'"
         raise TimestampError(f"the authority {signer.tsa_url} gave no time stamp ({failure}) - {advice}") from None
+    log.warning("signed without a time stamp, which %s did not give: %s", signer.tsa_url, failure)
     return *unstamped, False
 
 

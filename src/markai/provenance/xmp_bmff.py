@@ -102,7 +102,7 @@ def put(data: bytes, packet: bytes) -> bytes:
 
 
 def _damaged() -> ImageError:
-    return ImageError("the image/avif file is damaged or of a rare kind - export it again, or sign with metadata=False")
+    return ImageError("the AVIF or HEIF file is damaged or of a rare kind - export it again, or sign with metadata=False")
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
@@ -200,7 +200,8 @@ def _locations(data: bytes, box: Box) -> list[Item]:
 def _new_locations(items: list[Item]) -> bytes:
     """Return an item location box of version 1: numbers of 2 bytes, offsets and lengths of 4, no base.
 
-    With offsets of 8 bytes c2pa-rs 0.91 moves the items when it signs and not the offsets: a picture that is lost.
+    With a base of 0, or an index, c2pa-rs 0.91 moves the items when it signs and writes wrong offsets: a picture that
+    is lost. So there is an index only where one is used.
     """
     index_size = 4 * any(index for item in items for index, _, _ in item.extents)
     parts = [struct.pack(">BBBBBBH", 1, 0, 0, 0, 0x44, index_size, len(items))]
@@ -247,7 +248,10 @@ def _box(kind: bytes, body: bytes) -> bytes:
 
 
 def _content(data: bytes, meta: Meta, item: Item) -> bytes:
-    return b"".join(data[start : start + length] for start, length in _places(meta, item))
+    places = _places(meta, item)
+    if any(start + length > len(data) for start, length in places):
+        raise _damaged()
+    return b"".join(data[start : start + length] for start, length in places)
 
 
 def _places(meta: Meta, item: Item) -> list[tuple[int, int]]:

@@ -270,5 +270,5 @@ CONTAINERS = {
     "image/webp": Container(_find_webp, _put_webp),
     "image/gif": Container(_find_gif, _put_gif),
     "image/tiff": Container(_find_tiff, _put_tiff),
-    "image/avif": Container(xmp_bmff.find, xmp_bmff.put),
+    **dict.fromkeys(("image/avif", "image/heic", "image/heif"), Container(xmp_bmff.find, xmp_bmff.put)),
 }
