@@ -21,6 +21,7 @@ from markai.provenance.trust import Trust
 Data = bytes | str | os.PathLike[str]
 # c2pa rewrites these to sign them, so that a manifest beside them does not fit.
 MOVED_BY_C2PA = {"image/avif", "image/heic", "image/heif"}  # by a box before the pictures, to which tables point
+BESIDE = "sign it with a sidecar (embed=False), or export it again in another form"
 NEVER_BESIDE = {"application/pdf", "application/zip", "application/epub+zip"}
 
 
@@ -98,6 +99,8 @@ def sign(
     """
     source = media.load(data, mime)
     inside = _embeds(source.mime, embed)
+    if inside and source.mime == "image/tiff" and xmp_files.has_pages(source.data):
+        raise SigningError(f"c2pa would destroy all pages of this TIFF file but the first - {BESIDE}")
     origin = _origin(source, media.load(parent) if parent is not None else None, replaces=inside)
     content = xmp_files.write(source.data, source.mime, xmp.claim_fields(claim)) if metadata and inside else source.data
     made = definition(claim, bindings, edits=origin is not None, watermarked=watermarked)
@@ -111,8 +114,7 @@ def sign(
         soft_binding_algorithms=[binding.alg for binding in bindings],
     )
     if inside and source.mime in MOVED_BY_C2PA and xmp_bmff.contents(content) != xmp_bmff.contents(result):
-        advice = "sign it with a sidecar (embed=False), or export it again with another encoder"
-        raise SigningError(f"c2pa would destroy this picture, whose parts it moves - {advice}")
+        raise SigningError(f"c2pa would destroy this picture, whose parts it moves - {BESIDE}")
     return Signed(result, store=store, embedded=inside, mime=source.mime, time_stamped=stamped)
 
 

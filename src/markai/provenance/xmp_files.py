@@ -248,6 +248,14 @@ def _find_tiff(data: bytes) -> bytes | None:
     return None
 
 
+def has_pages(data: bytes) -> bool:
+    """Say whether a TIFF file has more than one page."""
+    try:
+        return any(_directory(data).following)
+    except (struct.error, ImageError):
+        return False
+
+
 def _put_tiff(data: bytes, packet: bytes) -> bytes:
     """Append the packet and a new first directory; offsets are absolute, so that all others still hold."""
     directory = _directory(data)
