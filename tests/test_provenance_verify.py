@@ -281,7 +281,7 @@ def test_the_judge_of_the_fuzzer_sees_what_it_should(fuzz):
     said = {key: chosen.said[key] for key in fuzz.SAID}
     for data, report, status in (
         (chosen.data, said, "unchanged"),
-        (changed(chosen.data, inside), said, "trusted: padding"),
+        (changed(chosen.data, inside), said, "trusted: unsigned bytes"),
         (changed(chosen.data, outside), said, "trusted"),
         (changed(chosen.data, inside), said | {"claim": None}, "trusted"),
         (chosen.data + b"x", said, "trusted"),

@@ -102,7 +102,9 @@ def put(data: bytes, packet: bytes) -> bytes:
 
 
 def _damaged() -> ImageError:
-    return ImageError("the AVIF or HEIF file is damaged or of a rare kind - export it again, or sign with metadata=False")
+    return ImageError(
+        "the AVIF or HEIF file is damaged or of a rare kind - export it again, or sign with metadata=False"
+    )
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
