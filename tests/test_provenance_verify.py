@@ -267,12 +267,12 @@ def fuzz():
 
 def test_mutated_files_never_crash_hang_or_are_trusted(fuzz):
     """The full run, of tens of thousands, is benchmarks/fuzz_verify.py."""
-    result = fuzz.run(600, seed=7)
+    result = fuzz.run(500, seed=7)
     assert result["problems"] == []
     assert result["slowest_s"] < fuzz.SLOW_S
     trusted = sum(found.get("trusted", 0) for found in result["statuses"].values())
     assert trusted == 0
-    assert sum(found.get("invalid", 0) + found.get("damaged", 0) for found in result["statuses"].values()) > 400
+    assert sum(found.get("invalid", 0) + found.get("damaged", 0) for found in result["statuses"].values()) > 350
 
 
 def test_the_judge_of_the_fuzzer_sees_what_it_should(fuzz):

@@ -137,12 +137,12 @@ def test_hostile_packets_are_refused_quickly(name):
 @pytest.mark.parametrize(
     "body",
     [
-        b'<r:Description xmlns:t="http://www.tc260.org.cn/ns/AIGC/1.0/" t:AIGC="1"/>' * 40_000,
+        b'<r:Description xmlns:t="http://www.tc260.org.cn/ns/AIGC/1.0/" t:AIGC="1"/>' * 10_000,
         b'<r:Description xmlns:t="http://www.tc260.org.cn/ns/AIGC/1.0/">'
         + b"<t:AIGC/>" * 300_000
         + b"</r:Description>",
-        b"<r:Description " + b" " * 3_000_000 + b"/>",
-        b'<r:Description xmlns:t="http://www.tc260.org.cn/ns/AIGC/1.0/"' + b" " * 3_000_000 + b't:AIGC="1"/>',
+        b"<r:Description " + b" " * 1_000_000 + b"/>",
+        b'<r:Description xmlns:t="http://www.tc260.org.cn/ns/AIGC/1.0/"' + b" " * 1_000_000 + b't:AIGC="1"/>',
     ],
     ids=["descriptions", "values", "spaces", "spaces before"],
 )
@@ -150,10 +150,10 @@ def test_large_packets_take_time_in_proportion(body):
     packet = f'<r:RDF xmlns:r="{RDF}">'.encode() + body + b"</r:RDF>"
     start = time.perf_counter()
     assert read(merge(packet, FIELDS)) == PLAIN
-    assert time.perf_counter() - start < 6
+    assert time.perf_counter() - start < 3
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.binary(max_size=300), st.integers(0, len(OTHERS)), st.integers(0, 40))
 def test_damage_is_an_image_error_or_harmless(junk, at, gone):
     packet = OTHERS[:at] + junk + OTHERS[at + gone :]
@@ -290,7 +290,7 @@ def test_a_last_box_that_reaches_to_the_end_gets_a_size():
     assert xmp_files.read(written, "image/avif") == PLAIN
 
 
-@settings(max_examples=400, deadline=1000)
+@settings(max_examples=200, deadline=1000)
 @given(st.data())
 def test_damaged_containers_raise_image_errors_only(data):
     name = data.draw(st.sampled_from(PICTURES))
