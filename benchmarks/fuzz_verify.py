@@ -26,7 +26,7 @@ from markai.provenance import Claim, SoftBinding, c2pa_adapter, xmp_bmff, xmp_fi
 from markai.provenance.media import media_type
 
 COUNT, SEED = 20_000, 1
-SLOW_S = 2.0
+SLOW_S = 5.0
 INTERESTING = (b"\0", b"\xff", b"\x7f", b"\x80", b"\x01")
 BMFF_UNSIGNED = {b"ftyp", b"free", b"skip", b"mfra"}
 BMFF_MANIFEST = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")

@@ -179,9 +179,9 @@ def test_the_content_tells_the_type_and_a_name_only_what_has_no_signature():
     ):
         assert media.media_type(data, path=path and Path(path)) == mime
     for hostile in (b"<!" * 9000, b"<!-- " + b">" * 9000, b"<?" + b" " * 9000, b"    " * 9000):
-        start = time.perf_counter()
+        start = time.process_time()
         media.media_type(hostile)
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
 
 
 def test_the_answer_is_plain_values():
@@ -301,9 +301,9 @@ def bomb(compressed: bool) -> bytes:
 
 def test_bombs_stay_packed():
     for data in (bomb(True), bomb(False), b'<svg xmlns="http://www.w3.org/2000/svg">' + b"<g>" * 100_000):
-        start = time.perf_counter()
+        start = time.process_time()
         assert verify(data, TRUST).status in ("none", "damaged")
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
     with pytest.raises(ImageError, match=r"damaged|more than"):
         xmp_files.read(bomb(True), "image/png")
 
