@@ -187,6 +187,15 @@ def clear(rng: random.Random, data: bytes, _: bytes) -> bytes:
     return data[:start] + bytes(end - start) + data[end:]
 
 
+def exaggerate(rng: random.Random, data: bytes, _: bytes) -> bytes:
+    """Let a CBOR string claim gigabytes that are not there."""
+    places = [at for at in range(len(data) - 4) if data[at : at + 4] == b"cbor"]
+    at = rng.choice(places) + 4 + rng.randrange(60) if places else rng.randrange(len(data))
+    header = rng.choice((b"\x5a", b"\x7a")) + rng.choice((b"\xff\xff\xff\xff", b"\x40\0\0\0"))
+    header = rng.choice((header, rng.choice((b"\x5b", b"\x7b")) + (1 << rng.randrange(30, 64)).to_bytes(8, "big")))
+    return data[:at] + header + data[at + len(header) :]
+
+
 def _range(rng: random.Random, data: bytes) -> tuple[int, int]:
     start, end = sorted(rng.randrange(len(data) + 1) for _ in range(2))
     return (start, end) if rng.random() < 0.4 else (start, min(end, start + rng.choice((4, 12, 64, 300))))
@@ -194,7 +203,7 @@ def _range(rng: random.Random, data: bytes) -> tuple[int, int]:
 
 CHANGES: dict[str, Callable[[random.Random, bytes, bytes], bytes]] = {
     change.__name__: change
-    for change in (flip, overwrite, truncate, delete, repeat, splice, insert, append, swap, clear)
+    for change in (flip, overwrite, truncate, delete, repeat, splice, insert, append, swap, clear, exaggerate)
 }
 
 
