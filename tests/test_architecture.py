@@ -97,6 +97,13 @@ def test_only_the_image_modules_know_pillow():
     assert knowing <= {"image", "image_arrays", "image_files", "image_tiff", "attacks", "bench", "cli"}
 
 
+def test_only_the_adapter_knows_c2pa():
+    """It imports it when it is first used, by name."""
+    knowing = {name for name, path in MODULES.items() if 'import_module("c2pa")' in path.read_text()}
+    assert knowing == {"markai.provenance.c2pa_adapter"}
+    assert not [name for name, tree in TREES.items() if any(m.split(".")[0] == "c2pa" for m in imports(tree))]
+
+
 def test_only_stats_knows_distributions():
     for name, tree in TREES.items():
         if name != "markai.stats":
@@ -214,7 +221,7 @@ def modules_after(code):
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
-HEAVY = {"torch", "numpy", "PIL", "scipy", "cryptography", "click", "rich", "cv2"}
+HEAVY = {"torch", "numpy", "PIL", "scipy", "cryptography", "click", "rich", "cv2", "c2pa"}
 
 
 def test_importing_markai_imports_next_to_nothing():
@@ -227,3 +234,7 @@ def test_a_key_needs_no_arrays():
 
 def test_the_api_needs_neither_torch_nor_the_command_line():
     assert not modules_after("import markai; markai.embed; markai.detect") & {"torch", "cv2", "click", "rich"}
+
+
+def test_provenance_loads_what_it_needs_when_it_is_used():
+    assert not modules_after("import markai; markai.verify; markai.Signer; markai.Trust") & HEAVY
