@@ -24,16 +24,28 @@ LAYERS = [
     {"errors", "detection"},
     {"stats", "keys"},
     {"_kernels"},
-    {"payload", "image", "image_arrays", "image_files", "image_containers", "image_tiff", "files"},
+    {"payload", "files", *("image", "image_arrays", "image_files", "image_containers", "image_tiff", "image_export")},
     {"watermarks", "attacks", "metrics"},
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
     {"bench", "provenance"},
+    {"marker", "inspection", "inspector"},
     {"cli"},
 ]
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
-    *("Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "Signer", "Trust"),
+    *(
+        "Detection",
+        "Geometry",
+        "Inspector",
+        "Key",
+        "KeyRing",
+        "MarkaiError",
+        "Marker",
+        "NotDetected",
+        "Signer",
+        "Trust",
+    ),
     *("detect", "detect_all", "embed", "sign", "verify"),
 }
 # The version, and the names that are loaded when first used: not an import of what lies above.
@@ -94,7 +106,7 @@ def test_modules_are_short_and_say_what_they_are(name):
 def test_only_the_image_modules_know_pillow():
     """For reading and writing pictures, that is: attacks recode in memory, the doctor draws, a peer takes them."""
     knowing = {part(name) for name, tree in TREES.items() if any(m.split(".")[0] == "PIL" for m in imports(tree))}
-    assert knowing <= {"image", "image_arrays", "image_files", "image_tiff", "attacks", "bench", "cli"}
+    assert knowing <= {"image", "image_arrays", "image_export", "image_files", "image_tiff", "attacks", "bench", "cli"}
 
 
 def test_only_the_adapter_knows_c2pa():

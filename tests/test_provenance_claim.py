@@ -176,3 +176,13 @@ def test_several_bindings_stand_side_by_side():
     bindings = [SoftBinding.of("dwt-dct", b"1"), SoftBinding("io.iscc.v0", "ISCC:KACT4EBWK27737D2")]
     found = verify(sign(sample("jpeg"), signer(), CLAIM, bindings=bindings), signer().trust())
     assert (found.status, found.soft_bindings) == ("trusted", tuple(bindings))
+
+
+def test_the_names_of_the_package_are_there():
+    from markai import provenance
+
+    assert provenance.__all__ == sorted(provenance.__all__)
+    assert set(provenance.__all__) == set(provenance._HOME) <= set(dir(provenance))
+    assert all(getattr(provenance, name).__doc__ for name in provenance.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = provenance.nothing
