@@ -224,6 +224,17 @@ def _save(image: Image.Image, name: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def header(data: bytes) -> Image.Image:
+    """Return Pillow's picture of an encoded file, its size checked, its pixels not decoded; inside :func:`codec`."""
+    image: Image.Image = _open(file_format(data), data)
+    return image
+
+
+def encode(image: Image.Image, name: str, **options: Any) -> bytes:
+    """Return a new file of the format ``name`` by Pillow; options that are None are left out; inside :func:`codec`."""
+    return _save(image, name, **options)
+
+
 def _refusal(name: str, image: Any) -> str | None:
     """Say why a picture with these frames or of this mode cannot be written back, or None."""
     frames = getattr(image, "n_frames", 1)
