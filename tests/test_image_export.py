@@ -81,6 +81,10 @@ def test_profile_and_exif_come_along_and_the_picture_is_upright(name: str, as_fi
         assert written.info.get("icc_profile") == PROFILE
         assert written.getexif().get(ExifTags.Base.Artist) == "Somebody"
         assert written.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    file = io.BytesIO()
+    image.save(file, "TIFF", exif=exif)
+    with Image.open(io.BytesIO(edit_into(file.getvalue(), same, name)[0])) as written:
+        assert written.getexif().get(ExifTags.Base.Artist) == "Somebody"
     assert as_file or given.getexif()[ExifTags.Base.Orientation] == 6  # the input is never changed
 
 
@@ -122,6 +126,17 @@ def test_other_formats_are_refused(name: str) -> None:
         return
     with pytest.raises(ImageError, match="choose png"):
         edit_into(gradient(3), same, name)
+
+
+def test_an_odd_chunk_stands_in_nobodys_way() -> None:
+    file = io.BytesIO()
+    Image.fromarray(gradient(3)).save(file, "PNG", icc_profile=PROFILE)
+    data = bytearray(file.getvalue())
+    at = data.index(b"iCCP")
+    length = int.from_bytes(data[at - 4 : at], "big")
+    data[at + 4 + length] ^= 1  # its checksum
+    assert size_of(bytes(data)) == (80, 64)
+    assert "icc_profile" not in Image.open(io.BytesIO(edit_into(bytes(data), same, "webp")[0])).info
 
 
 def test_damaged_files_are_errors_in_words() -> None:

@@ -22,6 +22,11 @@ QUALITY = {"JPEG": 95, "WEBP": LOSSY_QUALITY, "AVIF": LOSSY_QUALITY}
 OPTIONS: dict[str, dict[str, Any]] = {"WEBP": {"exact": True}, "TIFF": {"compression": "tiff_adobe_deflate"}}
 WRITTEN = ("PNG", "TIFF", *QUALITY)
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+# What EXIF data says of a picture rather than of the file that it was in: without orientation, tables and previews.
+DESCRIBING = {
+    *("ImageDescription", "Make", "Model", "XResolution", "YResolution", "ResolutionUnit", "Software", "DateTime"),
+    *("Artist", "HostComputer", "Copyright", "ExifOffset", "GPSInfo"),
+}
 PROFILED = {"L", "LA", "RGB", "RGBA", "P"}  # whose colour profile is one for the canonical pixels
 
 
@@ -89,9 +94,10 @@ def _metadata(image: Any) -> dict[str, Any]:
         found["icc_profile"] = image.info["icc_profile"]
     with codec("the EXIF data of the picture is damaged", "export it again without"):
         if given := image.getexif():
-            exif = Image.Exif()  # a copy: the caller's picture stays turned
+            exif = Image.Exif()  # a copy: the caller's picture stays as it is
             exif.load(given.tobytes())
-            exif.pop(ExifTags.Base.Orientation, None)
+            for tag in [tag for tag in exif if ExifTags.TAGS.get(tag) not in DESCRIBING]:
+                del exif[tag]
             found["exif"] = exif.tobytes()
     return found
 

@@ -226,7 +226,14 @@ def _save(image: Image.Image, name: str, **options: Any) -> bytes:
 
 def header(data: bytes) -> Image.Image:
     """Return Pillow's picture of an encoded file, its size checked, its pixels not decoded; inside :func:`codec`."""
-    image: Image.Image = _open(file_format(data), data)
+    name = file_format(data)
+    image: Image.Image
+    if name != "PNG":
+        image = _open(name, data)
+    else:  # any chunk that is not needed may be odd, as in _read_png
+        kept = [chunk for kind, chunk in png_chunks(data) if kind in (b"iCCP", b"eXIf") and png_is_whole(chunk)]
+        image = _open(name, b"".join([data[:PNG_HEAD_BYTES], *kept, png_chunk(b"IDAT", b"")]))
+        image.info.setdefault("exif", b"")  # or Pillow would decode the pixels to look behind them
     return image
 
 
