@@ -40,11 +40,12 @@ PLACES = 12  # of the best are settled, until one is
 CLEAR = 0.8
 MOVES = 4  # times that the corners are moved
 STIFFNESS = 0.01  # against moving them, of the mean curvature
+TINY = 1e-30
 MOST_SCORE = 0.999  # that evidence is made of; the cells are rounded
 FARTHEST = 3.0  # cells that a corner may move
 
 SAME, DIFFERENT = 0.6, 0.45  # scores
-SURE = 12.0  # evidence: of 20,000 pairs of different pictures none has more
+SURE = 12.0  # evidence
 FEW = 30  # cells that a score rests on, below which it does not prove a difference
 
 Plane = NDArray[np.float32]
@@ -247,15 +248,12 @@ class _Reader:
         count = np.count_nonzero(seen)
         if count < LEAST_CELLS:
             return NOTHING
-        one, other = _levelled(self.kept.cells, seen)[seen], _levelled(cells, seen)[seen]
-        one, other = one - one.mean(), other - other.mean()
-        powers = float(one @ one), float(other @ other)
+        one, other = (_centred(_levelled(plane, seen), seen) for plane in (self.kept.cells, cells))
+        powers = float((one * one).sum()), float((other * other).sum())
         if max(powers) < FAINT * count:
             return NOTHING
-        product = one * other
-        power = float(product @ product)
-        score = float(product.sum()) / math.sqrt(math.prod(powers)) if power > 0 else 0.0
-        support = float(np.abs(product).sum()) ** 2 / power if power > 0 else 0.0
+        score = float((one * other).sum()) / math.sqrt(max(math.prod(powers), TINY))
+        support = _support(np.abs(one * other))
         share = min(1.0, float(count * self._area(corners) / self.shape.prod()))
         return Agreement(score, support, share, (float(offset[1]), float(offset[0])))
 
@@ -286,6 +284,23 @@ def _levelled(plane: NDArray[Any], seen: Mask) -> Floats:
     number = np.asarray(uniform_filter(inside, SURROUNDINGS, mode="constant"), np.float64) + 1e-9
     detail = (plane - mean(plane * inside)) * inside
     return np.asarray(detail / np.sqrt(mean(detail * detail) + FLOOR), np.float64)
+
+
+def _centred(plane: Floats, seen: Mask) -> Floats:
+    return np.where(seen, plane - plane[seen].mean(), 0.0)
+
+
+def _support(weights: Floats) -> float:
+    """Return how many cells of equal weight weigh as much, but no more than the square of their rows, or columns.
+
+    The cells along a straight line are one coincidence: two windows' borders lie on each other as a whole or not.
+    """
+    rows, columns = (_participants(weights.sum(axis=axis)) for axis in (1, 0))
+    return min(_participants(weights), rows**2, columns**2)
+
+
+def _participants(weights: Floats) -> float:
+    return float(weights.sum() ** 2 / max(float((weights * weights).sum()), TINY))
 
 
 def _whole(kept: _Sketch, shape: NDArray[np.int_]) -> Geometry:
