@@ -163,7 +163,6 @@ def staged(path: Path, data: bytes) -> Iterator[None]:
         yield
         with _output_errors(path):
             temporary.replace(target)
-            _sync_directory(target.parent)
     finally:  # also on Ctrl-C
         temporary.unlink(missing_ok=True)
         if handle >= 0:
@@ -222,13 +221,3 @@ def _write_new(path: Path, data: bytes, mode: int | None) -> int:
         os.close(handle)
         raise
     return handle
-
-
-def _sync_directory(path: Path) -> None:
-    """Have the new name on the disk too, where the file system can."""
-    with suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -12,7 +12,7 @@ from markai.inspection.contradictions import (
 from markai.inspection.evidence import CAPTURED, NOT_GENERATED, Evidence, Recovered, binds, own_codes, reasons_in_words
 from markai.provenance import Claim, Manifest, SignedBy, codes
 from markai.provenance.claim import AI_SOURCE_TYPES
-from markai.provenance.xmp import SOURCE_TYPE, SYSTEM
+from markai.provenance.xmp import AIGC, SOURCE_TYPE, SYSTEM
 
 
 class Verdict(StrEnum):
@@ -200,9 +200,6 @@ def _record_in_words(recovered: Recovered) -> str:
 
 
 def _metadata_in_words(evidence: Evidence) -> str:
-    said = {name: values for name, values in evidence.metadata.items() if name in (SOURCE_TYPE, SYSTEM)}
-    if not said:
-        return ""
-    return (
-        "Unsigned by itself, says " + ", ".join(f"{name} {' and '.join(values)}" for name, values in said.items()) + "."
-    )
+    said = {name: values for name, values in evidence.metadata.items() if name in (SOURCE_TYPE, SYSTEM, AIGC)}
+    parts = [f"{name.partition(':')[2]} {' and '.join(values)}" for name, values in said.items()]
+    return f"Says {', '.join(parts)}." if parts else ""
