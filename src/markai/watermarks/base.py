@@ -50,7 +50,7 @@ class GlancingMark(Watermark, Protocol):
     """A mark that can be looked for cheaply where nobody tried to hide it, such as before marking again."""
 
     def glance(self, look: Any, key: Key, fpr: float = 1e-6) -> Detection:
-        """Return what the likeliest place holds; the p-value keeps ``fpr`` as that of ``find`` does."""
+        """Return what the likeliest place holds, without geometry; the p-value is one as that of ``find``."""
 
 
 @runtime_checkable
