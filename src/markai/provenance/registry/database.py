@@ -20,6 +20,8 @@ PATIENCE = 30  # seconds that a writer waits for the others
 LOOK_AGAIN = 0.002  # seconds until a writer in SQLite tries again
 WRITES = "markai_writes"
 WRITER_LOCK = int.from_bytes(b"markai", "big")  # PostgreSQL's advisory lock; one per database
+# Compiling a query for nearest() takes longer than all of its look-ups, of which PostgreSQL expects too many rows.
+SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL jit = off"
 LOCKED = "{name} is locked: others have been writing for {patience} s - try again when they are done"
 DAMAGED = "{name} is damaged or not a registry: {reason} - restore it from a backup"
 FORBIDDEN = "{name} cannot be written: {reason} - check who may write there"
@@ -69,7 +71,7 @@ class Database:
         """
         with self._errors_in_words(), self._engine.connect() as connection, connection.begin():
             if not self.is_sqlite:
-                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+                connection.exec_driver_sql(SNAPSHOT)
             yield connection
 
     @contextmanager
