@@ -1,6 +1,10 @@
-"""Pictures and keys that several tests share: a photograph, and synthetic pictures that are hard to mark or to read."""
+"""What several tests share: a key, a photograph, synthetic pictures that are hard to mark or to read, a PostgreSQL."""
 
-from collections.abc import Callable
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +162,58 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("no ../shared/data on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL of our own: Debian's package, a throw-away cluster, a local socket.
+
+    It refuses to run as root, so root runs it as the user whom the package makes.
+    """
+    found = [shutil.which("initdb") or "", *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
+    tools = Path(next((each for each in reversed(found) if each), "")).parent
+    if not (tools / "initdb").exists():
+        pytest.skip("no PostgreSQL on this machine: apt-get install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="markai-postgres-"))
+    secret = folder / "password"
+    secret.write_text("se@cret")
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if as_user:
+        shutil.chown(folder, "postgres")
+        shutil.chown(secret, "postgres")
+
+    def run(tool: str, *arguments: str) -> None:
+        command = [*as_user, str(tools / tool), "-D", str(folder / "data"), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, cwd=folder)
+
+    try:
+        run(
+            "initdb",
+            "-U",
+            "markai",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={secret}",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        )
+        options = f"-k {folder} -c listen_addresses= -c fsync=off"
+        run("pg_ctl", "-w", "-s", "-l", str(folder / "log"), "-o", options, "start")
+        try:
+            yield f"postgresql://markai:se%40cret@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "-m", "immediate", "-s", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> str:
+    """That URL, with nothing in the database."""
+    import psycopg
+
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return postgres

@@ -24,15 +24,30 @@ LAYERS = [
     {"errors", "detection"},
     {"stats", "keys"},
     {"_kernels"},
-    {"payload", "image", "image_arrays", "image_files", "image_containers", "image_tiff", "files"},
+    {"payload", "files", *("image", "image_arrays", "image_files", "image_containers", "image_tiff", "image_export")},
     {"watermarks", "text", "attacks", "metrics"},
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
-    {"bench"},
+    {"bench", "provenance"},
+    {"marker", "inspection", "inspector"},
     {"cli", "integrations"},
 ]
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
-PUBLIC = {"Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "detect", "detect_all", "embed"}
+PUBLIC = {
+    *(
+        "Detection",
+        "Geometry",
+        "Inspector",
+        "Key",
+        "KeyRing",
+        "MarkaiError",
+        "Marker",
+        "NotDetected",
+        "Signer",
+        "Trust",
+    ),
+    *("detect", "detect_all", "embed", "sign", "verify"),
+}
 # The version, and the names that are loaded when first used: not an import of what lies above.
 TOP = "markai"
 
@@ -91,7 +106,14 @@ def test_modules_are_short_and_say_what_they_are(name):
 def test_only_the_image_modules_know_pillow():
     """For reading and writing pictures, that is: attacks recode in memory, the doctor draws, a peer takes them."""
     knowing = {part(name) for name, tree in TREES.items() if any(m.split(".")[0] == "PIL" for m in imports(tree))}
-    assert knowing <= {"image", "image_arrays", "image_files", "image_tiff", "attacks", "bench", "cli"}
+    assert knowing <= {"image", "image_arrays", "image_export", "image_files", "image_tiff", "attacks", "bench", "cli"}
+
+
+def test_only_the_adapter_knows_c2pa():
+    """It imports it when it is first used, by name."""
+    knowing = {name for name, path in MODULES.items() if 'import_module("c2pa")' in path.read_text()}
+    assert knowing == {"markai.provenance.c2pa_adapter"}
+    assert not [name for name, tree in TREES.items() if any(m.split(".")[0] == "c2pa" for m in imports(tree))]
 
 
 def test_only_stats_knows_distributions():
@@ -185,7 +207,7 @@ def test_what_is_public_is_annotated(name):
 
 
 def test_errors_are_documented_where_they_are_raised():
-    for name in ("embed", "detect", "detect_all"):
+    for name in ("embed", "detect", "detect_all", "sign", "verify"):
         assert "Raises:" in inspect.getdoc(getattr(markai, name))
 
 
@@ -211,7 +233,7 @@ def modules_after(code):
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
-HEAVY = {"torch", "numpy", "PIL", "scipy", "cryptography", "click", "rich", "cv2"}
+HEAVY = {"torch", "numpy", "PIL", "scipy", "cryptography", "click", "rich", "cv2", "c2pa"}
 
 
 def test_importing_markai_imports_next_to_nothing():
@@ -224,3 +246,7 @@ def test_a_key_needs_no_arrays():
 
 def test_the_api_needs_neither_torch_nor_the_command_line():
     assert not modules_after("import markai; markai.embed; markai.detect") & {"torch", "cv2", "click", "rich"}
+
+
+def test_provenance_loads_what_it_needs_when_it_is_used():
+    assert not modules_after("import markai; markai.verify; markai.Signer; markai.Trust") & HEAVY

@@ -398,3 +398,18 @@ def test_pictures_are_read_forever(vector):
         assert found.log10_p_value <= vector["log10_p_value_at_most"]
         assert off(found, (x, y)) <= 1
     assert not find(pixels, OTHER)
+
+
+def test_a_glance_sees_what_is_where_it_was_put(key, crop):
+    marked = MARK.embed(crop, key, b"acme:42")
+    found = MARK.glance(MARK.look(marked), key)
+    assert (found.detected, found.payload, found.method, found.key_id, found.geometry) == (
+        True,
+        b"acme:42",
+        "dwt-dct",
+        key.id,
+        None,
+    )
+    for pixels, other in ((crop, key), (marked, OTHER), (np.zeros((300, 300, 3), np.uint8), key)):
+        unseen = MARK.glance(MARK.look(pixels), other)
+        assert (unseen.detected, unseen.payload, unseen.method) == (False, None, None)

@@ -97,3 +97,29 @@ def test_quickstart_fails_where_an_answer_is_wrong(p, quickstart, tmp_path, caps
     assert "Not as expected: No attack, JPEG, quality 50" in printed
     assert ("Unmarked original" in printed.split("Not as expected")[1]) == (p < 0)
     assert (tmp_path / "sheet.png").exists()
+
+
+@pytest.fixture
+def sign_and_recover():
+    pytest.importorskip("c2pa")
+    yield load("sign_and_recover")
+    del sys.modules["sign_and_recover"]
+
+
+def test_sign_and_recover(sign_and_recover, tmp_path, capsys):
+    assert sign_and_recover.main(["--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "Every answer is as expected." in printed
+    for verdict in ("generated", "recovered", "edited after marking", "copied mark", "contradictory", "nothing found"):
+        assert f"\n  {verdict}: " in printed
+    for code in ("copied-mark", "edited-after-signing", "source-disagrees", "other-manifest"):
+        assert f"({code})" in printed
+    with Image.open(tmp_path / "out" / "cropped.jpg") as picture:
+        assert picture.size == (543, 362)
+
+
+def test_sign_and_recover_fails_where_an_answer_is_wrong(sign_and_recover, tmp_path, capsys, monkeypatch):
+    told = sign_and_recover.stories
+    monkeypatch.setattr(sign_and_recover, "stories", lambda data: [replace(told(data)[0], verdict="nothing found")])
+    assert sign_and_recover.main(["--out", str(tmp_path)]) == 1
+    assert "Not as expected: marked.png." in capsys.readouterr().out

@@ -17,22 +17,50 @@ if TYPE_CHECKING:
     from markai.api import detect, detect_all, embed
     from markai.detection import Detection, Geometry
     from markai.errors import MarkaiError, NotDetected
+    from markai.inspector import Inspector
     from markai.keys import Key, KeyRing
+    from markai.marker import Marker
+    from markai.provenance.signer import Signer
+    from markai.provenance.signing import sign
+    from markai.provenance.trust import Trust
+    from markai.provenance.verifying import verify
 
 __version__ = "0.1.0"
 
-__all__ = ["Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "detect", "detect_all", "embed"]
+__all__ = [
+    "Detection",
+    "Geometry",
+    "Inspector",
+    "Key",
+    "KeyRing",
+    "MarkaiError",
+    "Marker",
+    "NotDetected",
+    "Signer",
+    "Trust",
+    "detect",
+    "detect_all",
+    "embed",
+    "sign",
+    "verify",
+]
 
 _HOME = {
     "Detection": "detection",
     "Geometry": "detection",
+    "Inspector": "inspector",
     "Key": "keys",
     "KeyRing": "keys",
     "MarkaiError": "errors",
+    "Marker": "marker",
     "NotDetected": "errors",
+    "Signer": "provenance.signer",
+    "Trust": "provenance.trust",
     "detect": "api",
     "detect_all": "api",
     "embed": "api",
+    "sign": "provenance.signing",
+    "verify": "provenance.verifying",
 }
 
 

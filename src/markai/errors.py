@@ -6,7 +6,12 @@ MarkaiError
   x PayloadError(ValueError)         the payload is too long or not bytes
   x KeyFileError(ValueError)         a key is damaged, too short or of an unknown version
   x MethodError(ValueError)          there is no such watermark method, or it does not apply here
+  x CertificateError(ValueError)     a certificate, its key or a list of trusted ones cannot be used; the rules that it breaks
+  x SigningError(ValueError)         the file could not be signed; nothing was written
+    + TimestampError                 a time stamp is required, and the authority gave none
   x OutputError(OSError)             the result could not be written; nothing was left behind
+  x RegistryError(OSError)           the registry cannot be opened, read or written
+    + PayloadTakenError              it has a record with this payload and key, or of this manifest, already
   x MissingExtraError(ImportError)   an optional package is needed; the message holds the pip line
   x NotDetected(LookupError)         only from Detection.require(): no mark was found
 
@@ -38,8 +43,28 @@ class MethodError(MarkaiError, ValueError):
     """There is no such watermark method, or it does not apply to this input."""
 
 
+class CertificateError(MarkaiError, ValueError):
+    """A certificate, its key or a list of trusted ones cannot be used; the message names each rule that it breaks."""
+
+
+class SigningError(MarkaiError, ValueError):
+    """The file could not be signed; nothing was written."""
+
+
+class TimestampError(SigningError):
+    """A time stamp is required, and the authority gave none."""
+
+
 class OutputError(MarkaiError, OSError):
     """The result could not be written; nothing half-written was left behind."""
+
+
+class RegistryError(MarkaiError, OSError):
+    """The registry cannot be opened, read or written; nothing half-written was left behind."""
+
+
+class PayloadTakenError(RegistryError):
+    """The registry has a record with this payload and key, or of this manifest, already."""
 
 
 class MissingExtraError(MarkaiError, ImportError):
