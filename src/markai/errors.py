@@ -6,7 +6,7 @@ MarkaiError
   x PayloadError(ValueError)         the payload is too long or not bytes
   x KeyFileError(ValueError)         a key is damaged, too short or of an unknown version
   x MethodError(ValueError)          there is no such watermark method, or it does not apply here
-  x CertificateError(ValueError)     a certificate, its key or a list of trusted ones cannot be used; the rules that it breaks
+  x CertificateError(ValueError)     a certificate, its key or a trust list cannot be used; names the rules broken
   x SigningError(ValueError)         the file could not be signed; nothing was written
     + TimestampError                 a time stamp is required, and the authority gave none
   x OutputError(OSError)             the result could not be written; nothing was left behind
