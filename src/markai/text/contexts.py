@@ -42,7 +42,7 @@ def last_windows(ids: NDArray[np.integer], width: int) -> Ids:
     >>> last_windows(np.array([[7, 8, 9]]), 2), last_windows(np.array([[7]]), 2)
     (array([[8, 9]], dtype=uint32), array([[4294967295,          7]], dtype=uint32))
     """
-    rows = np.ascontiguousarray(ids[:, -width:] if width else ids[:, :0]).astype(np.uint32)
+    rows = (ids[:, -width:] if width else ids[:, :0]).astype(np.uint32)
     missing = width - rows.shape[1]
     return np.pad(rows, ((0, 0), (missing, 0)), constant_values=NOTHING) if missing else rows
 
@@ -56,8 +56,10 @@ def met_before(ids: NDArray[np.integer], width: int) -> NDArray[np.bool_]:
     length = ids.shape[1]
     if length <= width:
         return np.zeros(len(ids), np.bool_)
-    same = np.ones((len(ids), length - width), np.bool_)
-    for back in range(1, width + 1):
+    same = ids[:, width - 1 : length - 1] == ids[:, length - 1, None]
+    if not same.any():  # nor does the last token come before
+        return np.zeros(len(ids), np.bool_)
+    for back in range(2, width + 1):
         same &= ids[:, width - back : length - back] == ids[:, length - back, None]
     return np.asarray(same.any(1))
 

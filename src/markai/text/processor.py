@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from markai.text.device import Writer
 
+DRAWING = "_sample", "_assisted_decoding"  # transformers' functions that draw, or take the likeliest
 CALLERS = 4  # frames up in which transformers' search is found: its list of processors is in between
 
 
@@ -128,8 +129,12 @@ class Processor:
             refuse(self.mark.name, *_calling_mode())
         if logits.device.type != "cpu":
             return self.on_device(ids, logits)
-        # The memory of the tensors, not a copy; what comes back is new.
-        return torch.from_numpy(self._arrays(ids.cpu().numpy(), logits.detach().float().numpy())).to(logits.dtype)
+        # The memory of the tensors, not a copy; what comes back is new. On the CPU each call of PyTorch counts.
+        before = ids.numpy() if ids.device.type == "cpu" else ids.cpu().numpy()
+        scores = logits.detach() if logits.requires_grad else logits
+        if logits.dtype == torch.float32:
+            return torch.from_numpy(self._arrays(before, scores.numpy()))
+        return torch.from_numpy(self._arrays(before, scores.float().numpy())).to(logits.dtype)
 
     def _arrays(self, ids: Any, logits: Any) -> NDArray[Any]:
         given = np.asarray(logits)
@@ -182,11 +187,9 @@ def _calling_mode() -> tuple[bool, bool]:
     frame = sys._getframe(2)
     for _ in range(CALLERS):
         name = frame.f_code.co_name
-        if frame.f_globals.get("__name__", "").startswith("transformers"):
-            if "beam_s" in name:  # _beam_search; once beam_sample, group_beam_search and others
-                return True, False
-            if name in ("_sample", "_assisted_decoding"):
-                return False, not frame.f_locals.get("do_sample", True)
+        beams = "beam_s" in name  # _beam_search; once beam_sample, group_beam_search and others
+        if (beams or name in DRAWING) and frame.f_globals.get("__name__", "").startswith("transformers"):
+            return beams, not beams and not frame.f_locals.get("do_sample", True)
         if frame.f_back is None:
             break
         frame = frame.f_back
