@@ -1,7 +1,7 @@
 """Marks in text: written while a language model chooses its tokens, found again from the tokens alone.
 
     mark = TextMark(key, "gumbel", vocab_size=model.config.vocab_size)
-    model.generate(**inputs, do_sample=True, logits_processor=[mark.processor()])
+    ids = generate(model, mark, **inputs, do_sample=True)  # of markai.integrations.transformers
     mark.detect(text, tokenizer)
 
 Three schemes for whoever has the logits (``schemes.py``), one for whoever has not (:class:`WordMark`), detectors for
