@@ -29,6 +29,7 @@ LAYERS = [
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
     {"bench", "provenance"},
+    {"audit"},
     {"cli"},
 ]
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
