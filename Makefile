@@ -43,6 +43,8 @@ bench: peers
 	$(BIN)/python benchmarks/sizes.py
 	$(BIN)/python benchmarks/capacity.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/likeness.py
+	$(BIN)/python benchmarks/registry.py
 	$(BIN)/python benchmarks/readme.py
 
 clean:

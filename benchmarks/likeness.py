@@ -90,8 +90,7 @@ def detected(own: Marked, attacked: Pixels) -> Row | None:
     detection = found.find(found.look(attacked), KEY)
     if detection.payload != PAYLOAD:
         return None
-    agrees = agreement(own.sketch, attacked, detection.geometry, detection.coverage)
-    return {"score": round(agrees.score, 4), "share": round(agrees.share, 3), "verdict": agrees.verdict}
+    return agreement(own.sketch, attacked, detection.geometry, detection.coverage).to_dict()
 
 
 def own_rows(pictures: list[Marked]) -> Iterator[Row]:
@@ -104,22 +103,22 @@ def own_rows(pictures: list[Marked]) -> Iterator[Row]:
         tell(f"own {own.name}")
 
 
-def other_rows(pictures: list[Marked]) -> Iterator[Row]:
-    """Compare each picture with every other one's sketch, as if it had that one's mark."""
+def other_rows(pictures: list[Marked], count: int) -> Iterator[Row]:
+    """Compare each sketch with every other picture, or with so many, as if they had its picture's mark."""
+    rng = np.random.default_rng(2)
     for own in pictures:
         height, width = own.marked.shape[:2]
         period = float(TILE * step_for(height, width))
-        for other in pictures:
-            if other is own:
-                continue
+        others = [other for other in pictures if other is not own]
+        for index in rng.permutation(len(others))[: count or len(others)]:
+            other = others[index]
             laid = resized(other.pixels, height, width)
             rows, columns = rectangle(laid, 0.5, np.random.default_rng(seed(other.name)))
             cut = apply("jpeg:60", np.ascontiguousarray(laid[rows, columns]), 0)
             corner = (float(columns.start % period), float(rows.start % period))
             for attack, pixels, offset in (("none", laid, (0.0, 0.0)), (DECIDES, cut, corner)):
                 agrees = agreement(own.sketch, pixels, Geometry(offset=offset, period=period))
-                row = {"score": round(agrees.score, 4), "share": round(agrees.share, 3), "verdict": agrees.verdict}
-                yield {"record": own.name, "picture": other.name, "attack": attack, **row}
+                yield {"record": own.name, "picture": other.name, "attack": attack, **agrees.to_dict()}
         tell(f"others {own.name}")
 
 
@@ -158,15 +157,18 @@ def tell(text: str) -> None:
 
 
 def rate(rows: list[Row], verdict: str) -> str:
-    """Return how many rows have a verdict, and the upper end of the 95 % interval of their share."""
+    """Return how many rows have a verdict, and the 95 % interval of their share in percent."""
     count = sum(row["verdict"] == verdict for row in rows)
-    return f"{count}/{len(rows)} (< {100 * clopper_pearson(count, len(rows))[1]:.2g} %)"
+    low, high = clopper_pearson(count, len(rows))
+    return f"{count}/{len(rows)} ({100 * low:.2g} to {100 * high:.2g} %)"
 
 
 def likeness_table(own: list[Row], others: list[Row], copies: list[Row]) -> str:
     """Return the Markdown table of scores and verdicts."""
-    lines = ["| compared | score: least / 5 % / median / 99 % / most | called same | called different | unclear |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [
+        "| compared | score: least / 5 % / median / 99 % / most | evidence, likewise | same | different | unclear |"
+    ]
+    lines.append("|---|---|---|---|---|---|")
     groups = {f"own, {attack}": [row for row in own if row["attack"] == attack] for attack in ATTACKS}
     groups |= {f"another, {attack}": [row for row in others if row["attack"] == attack] for attack in ("none", DECIDES)}
     taken = [row for row in copies if row["found"]]
@@ -175,8 +177,10 @@ def likeness_table(own: list[Row], others: list[Row], copies: list[Row]) -> str:
     }
     for name, rows in groups.items():
         if rows:
-            scores = np.quantile([row["score"] for row in rows], [0, 0.05, 0.5, 0.99, 1])
-            cells = [" / ".join(f"{score:.2f}" for score in scores)]
+            cells = []
+            for figure, form in (("score", "{:.2f}"), ("evidence", "{:.0f}")):
+                values = np.quantile([row[figure] for row in rows], [0, 0.05, 0.5, 0.99, 1])
+                cells.append(" / ".join(map(form.format, values)))
             cells += [rate(rows, verdict) for verdict in ("same", "different", "unclear")]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -195,6 +199,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=Path, default=EVAL)
     parser.add_argument("--limit", type=int, default=0, help="pictures, evenly from all kinds; 0 for all")
+    parser.add_argument("--others", type=int, default=0, help="pictures to compare each sketch with; 0 for all")
     parser.add_argument("--copies", type=int, default=60)
     parser.add_argument("--name", default="likeness", help="of the files in results/")
     args = parser.parse_args()
@@ -206,7 +211,7 @@ def main() -> None:
     own = list(own_rows(pictures))
     others = [
         row
-        for row in other_rows(pictures)
+        for row in other_rows(pictures, args.others)
         if not {(row["record"], row["picture"]), (row["picture"], row["record"])} & near
     ]
     copies = list(copied_rows(pictures, args.copies))

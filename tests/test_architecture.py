@@ -24,17 +24,29 @@ LAYERS = [
     {"errors", "detection"},
     {"stats", "keys"},
     {"_kernels"},
-    {"payload", "image", "image_arrays", "image_files", "image_containers", "image_tiff", "files"},
+    {"payload", "files", *("image", "image_arrays", "image_files", "image_containers", "image_tiff", "image_export")},
     {"watermarks", "attacks", "metrics"},
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
     {"bench", "provenance"},
+    {"marker", "inspection", "inspector"},
     {"audit"},
     {"cli"},
 ]
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
 PUBLIC = {
-    *("Detection", "Geometry", "Key", "KeyRing", "MarkaiError", "NotDetected", "Signer", "Trust"),
+    *(
+        "Detection",
+        "Geometry",
+        "Inspector",
+        "Key",
+        "KeyRing",
+        "MarkaiError",
+        "Marker",
+        "NotDetected",
+        "Signer",
+        "Trust",
+    ),
     *("detect", "detect_all", "embed", "sign", "verify"),
 }
 # The version, and the names that are loaded when first used: not an import of what lies above.
@@ -93,9 +105,17 @@ def test_modules_are_short_and_say_what_they_are(name):
 
 
 def test_only_the_image_modules_know_pillow():
-    """For reading and writing pictures, that is: attacks recode in memory, doctor and reports draw, a peer takes them."""
+    """For reading and writing pictures, that is: attacks recode in memory, doctor and reports draw, peers take them."""
     knowing = {part(name) for name, tree in TREES.items() if any(m.split(".")[0] == "PIL" for m in imports(tree))}
-    assert knowing <= {"image", "image_arrays", "image_files", "image_tiff", "attacks", "audit", "bench", "cli"}
+    image = {"image", "image_arrays", "image_export", "image_files", "image_tiff"}
+    assert knowing <= image | {"attacks", "audit", "bench", "cli"}
+
+
+def test_only_the_adapter_knows_c2pa():
+    """It imports it when it is first used, by name."""
+    knowing = {name for name, path in MODULES.items() if 'import_module("c2pa")' in path.read_text()}
+    assert knowing == {"markai.provenance.c2pa_adapter"}
+    assert not [name for name, tree in TREES.items() if any(m.split(".")[0] == "c2pa" for m in imports(tree))]
 
 
 def test_only_stats_knows_distributions():
@@ -215,7 +235,7 @@ def modules_after(code):
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
-HEAVY = {"torch", "numpy", "PIL", "scipy", "cryptography", "click", "rich", "cv2"}
+HEAVY = {"torch", "numpy", "PIL", "scipy", "cryptography", "click", "rich", "cv2", "c2pa"}
 
 
 def test_importing_markai_imports_next_to_nothing():
@@ -228,3 +248,7 @@ def test_a_key_needs_no_arrays():
 
 def test_the_api_needs_neither_torch_nor_the_command_line():
     assert not modules_after("import markai; markai.embed; markai.detect") & {"torch", "cv2", "click", "rich"}
+
+
+def test_provenance_loads_what_it_needs_when_it_is_used():
+    assert not modules_after("import markai; markai.verify; markai.Signer; markai.Trust") & HEAVY

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from markai.errors import ImageError, OutputError
-from markai.files import FORMAT_OF, Source, destinations, find_pictures, read_picture, write_atomically
+from markai.files import (
+    FORMAT_OF,
+    Source,
+    destinations,
+    find_pictures,
+    read_picture,
+    remove_leftovers,
+    staged,
+    write_atomically,
+)
 from markai.image_files import FORMATS
 
 
@@ -145,3 +154,30 @@ def test_what_cannot_be_replaced_is_an_output_error(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="cannot write"):
             write_atomically(path, b"data")
     assert not Path("/dev/null").is_file()
+
+
+def test_what_is_staged_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    with staged(path, b"data"):
+        assert not path.exists()
+        (temporary,) = tmp_path.iterdir()
+        assert temporary.name.startswith(".markai-")
+        assert temporary.read_bytes() == b"data"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_what_is_staged_gets_no_name_where_the_block_raises(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="of the block"), staged(tmp_path / "a.png", b"data"):  # not as an OutputError
+        raise OSError("of the block")
+    assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path: Path) -> None:
+    (tmp_path / ".markai-0123.tmp").write_bytes(b"half")
+    (tmp_path / ".markai-0123.png").write_bytes(b"of somebody else")
+    (tmp_path / ".markai-link.tmp").symlink_to(tmp_path / ".markai-0123.png")
+    assert remove_leftovers(tmp_path) == 0  # too young: it may not be locked yet
+    with staged(tmp_path / "a.png", b"data"):
+        assert remove_leftovers(tmp_path, age=0) == 1
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".markai-0123.png", ".markai-link.tmp", "a.png"]
+    assert remove_leftovers(tmp_path / "absent") == 0

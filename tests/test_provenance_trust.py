@@ -135,3 +135,15 @@ def test_a_missing_or_endless_file_says_so(tmp_path, monkeypatch):
     (tmp_path / "long").write_bytes(ROOT.pem)
     with pytest.raises(CertificateError, match="more than 10 bytes"):
         Trust.from_files(tmp_path / "long")
+
+
+def test_the_words_that_tell_the_lists_apart_are_those_of_the_pinned_version():
+    """c2pa tells in words which list a chain led to; in other words nobody would be trusted, and this says why."""
+    c2pa = pytest.importorskip("c2pa")
+    assert c2pa.sdk_version().startswith("0.91.")
+    with time_stamping() as tsa:
+        signed = sign(sample("jpeg"), Signer(CHAIN, key=KEY, tsa_url=tsa.url), CLAIM)
+    told = {each.code: each.detail for each in verify(signed, Trust(manifest=ROOT.pem, tsa=tsa.root)).reasons}
+    trusted = "signing certificate trusted, found in [urn:markai:trust:manifest] trust anchors"
+    assert told["signingCredential.trusted"] == trusted
+    assert told["timeStamp.trusted"] == "timestamp cert trusted: Leaf, trust list: urn:markai:trust:tsa"

@@ -179,9 +179,9 @@ def test_the_content_tells_the_type_and_a_name_only_what_has_no_signature():
     ):
         assert media.media_type(data, path=path and Path(path)) == mime
     for hostile in (b"<!" * 9000, b"<!-- " + b">" * 9000, b"<?" + b" " * 9000, b"    " * 9000):
-        start = time.perf_counter()
+        start = time.process_time()
         media.media_type(hostile)
-        assert time.perf_counter() - start < 0.5
+        assert time.process_time() - start < 0.5
 
 
 def test_the_answer_is_plain_values():
@@ -267,12 +267,12 @@ def fuzz():
 
 def test_mutated_files_never_crash_hang_or_are_trusted(fuzz):
     """The full run, of tens of thousands, is benchmarks/fuzz_verify.py."""
-    result = fuzz.run(600, seed=7)
+    result = fuzz.run(500, seed=7)
     assert result["problems"] == []
     assert result["slowest_s"] < fuzz.SLOW_S
     trusted = sum(found.get("trusted", 0) for found in result["statuses"].values())
     assert trusted == 0
-    assert sum(found.get("invalid", 0) + found.get("damaged", 0) for found in result["statuses"].values()) > 400
+    assert sum(found.get("invalid", 0) + found.get("damaged", 0) for found in result["statuses"].values()) > 350
 
 
 def test_the_judge_of_the_fuzzer_sees_what_it_should(fuzz):
@@ -281,7 +281,7 @@ def test_the_judge_of_the_fuzzer_sees_what_it_should(fuzz):
     said = {key: chosen.said[key] for key in fuzz.SAID}
     for data, report, status in (
         (chosen.data, said, "unchanged"),
-        (changed(chosen.data, inside), said, "trusted: padding"),
+        (changed(chosen.data, inside), said, "trusted: unsigned bytes"),
         (changed(chosen.data, outside), said, "trusted"),
         (changed(chosen.data, inside), said | {"claim": None}, "trusted"),
         (chosen.data + b"x", said, "trusted"),
@@ -301,9 +301,9 @@ def bomb(compressed: bool) -> bytes:
 
 def test_bombs_stay_packed():
     for data in (bomb(True), bomb(False), b'<svg xmlns="http://www.w3.org/2000/svg">' + b"<g>" * 100_000):
-        start = time.perf_counter()
+        start = time.process_time()
         assert verify(data, TRUST).status in ("none", "damaged")
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
     with pytest.raises(ImageError, match=r"damaged|more than"):
         xmp_files.read(bomb(True), "image/png")
 

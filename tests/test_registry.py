@@ -103,6 +103,8 @@ def test_what_goes_in_comes_out(registry: Registry) -> None:
 
 
 def test_what_is_left_out_stays_out(registry: Registry) -> None:
+    assert registry
+    assert len(registry) == 0
     least = {"payload": b"", "key_id": KEY_ID, "method": "dwt-dct", "media_type": "text/plain", "sha256": bytes(32)}
     first = registry.append(Record(**least))
     second = registry.append(Record(**{**least, "payload": b"\0"}))
@@ -557,9 +559,11 @@ def test_passwords_are_told_nobody(postgres_url: str, caplog: pytest.LogCaptureF
         assert "cret" not in repr(opened)
         with pytest.raises(RegistryError, match=r"no_such_table_\*\*\*"):
             execute(opened, 'SELECT * FROM "no_such_table_se@cret"')
-    with pytest.raises(RegistryError, match=r"cannot be reached: .*password authentication failed") as caught:
-        Registry.open(postgres_url.replace("se%40cret", "wr%40ng"))
-    assert "wr@ng" not in str(caught.value) + caplog.text
+    wrong = postgres_url.replace("se%40cret", "wr%40ng")
+    for url in (wrong, wrong.replace(":wr%40ng", "") + "&password=wr%40ng"):
+        with pytest.raises(RegistryError, match=r"cannot be reached: .*password authentication failed") as caught:
+            Registry.open(url)
+        assert "wr@ng" not in str(caught.value) + caplog.text
     assert "cret" not in caplog.text
 
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from markai.api import detect, detect_all, embed
     from markai.detection import Detection, Geometry
     from markai.errors import MarkaiError, NotDetected
+    from markai.inspector import Inspector
     from markai.keys import Key, KeyRing
+    from markai.marker import Marker
     from markai.provenance.signer import Signer
     from markai.provenance.signing import sign
     from markai.provenance.trust import Trust
@@ -28,9 +30,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Detection",
     "Geometry",
+    "Inspector",
     "Key",
     "KeyRing",
     "MarkaiError",
+    "Marker",
     "NotDetected",
     "Signer",
     "Trust",
@@ -44,9 +48,11 @@ __all__ = [
 _HOME = {
     "Detection": "detection",
     "Geometry": "detection",
+    "Inspector": "inspector",
     "Key": "keys",
     "KeyRing": "keys",
     "MarkaiError": "errors",
+    "Marker": "marker",
     "NotDetected": "errors",
     "Signer": "provenance.signer",
     "Trust": "provenance.trust",

@@ -1,10 +1,13 @@
 """Picture files on disk: finding them, and writing so that nothing half-written is ever left behind."""
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,7 @@ SUFFIXES = {
     "HEIF": (".heic", ".heif", ".hif"),
     "JPEG XL": (".jxl",),
 }
+TEMPORARY = ".markai-"  # how the name of a file begins that is not whole yet
 FORMAT_OF = {suffix: name for name, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 
@@ -133,20 +137,66 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OutputError: if it cannot be written; what was there is still there, and nothing else.
     """
+    with staged(path, data):
+        pass
+
+
+@contextmanager
+def staged(path: Path, data: bytes) -> Iterator[None]:
+    """Write a file beside its name, run the block, and give it its name: not if the block raises.
+
+    What the block does comes after the data is on the disk and before anybody can see the file. A process that is
+    killed leaves a file of another name (``.markai-*.tmp``) at most, which :func:`remove_leftovers` takes away.
+
+    Raises:
+        OutputError: if it cannot be written; what was there is still there, and nothing else.
+    """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".markai-{secrets.token_hex(8)}.tmp")
-    try:
+    temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.tmp")
+    with _output_errors(path):
         mode = stat.S_IMODE(_replaceable(target).st_mode) if target.exists() else None
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _write_new(temporary, data, mode)
+    handle = -1
+    try:
+        with _output_errors(path):
+            handle = _write_new(temporary, data, mode)
+        yield
+        with _output_errors(path):
             temporary.replace(target)
-        finally:  # also on Ctrl-C
-            temporary.unlink(missing_ok=True)
+    finally:  # also on Ctrl-C
+        temporary.unlink(missing_ok=True)
+        if handle >= 0:
+            os.close(handle)
+
+
+@contextmanager
+def _output_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         advice = "nothing was changed; check the path, its permissions and the free space"
         reason = "its directory is a file" if isinstance(error, FileExistsError) else error.strerror
         raise OutputError(f"cannot write {path}: {reason} - {advice}") from error
+
+
+def remove_leftovers(directory: Path, age: float = 60.0) -> int:
+    """Remove what killed processes left of files that they were writing, and return how many there were.
+
+    Whoever writes holds a lock on the file, so that none is taken from a process that lives; one younger than ``age``
+    seconds may not be locked yet.
+    """
+    removed, now = 0, time.time()
+    for path in directory.glob(f"{TEMPORARY}*.tmp"):
+        with suppress(OSError):  # in use, or gone meanwhile
+            handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if now - os.fstat(handle).st_mtime >= age:
+                    path.unlink()
+                    removed += 1
+            finally:
+                os.close(handle)
+    return removed
 
 
 def _replaceable(target: Path) -> os.stat_result:
@@ -156,11 +206,18 @@ def _replaceable(target: Path) -> os.stat_result:
     return status
 
 
-def _write_new(path: Path, data: bytes, mode: int | None) -> None:
+def _write_new(path: Path, data: bytes, mode: int | None) -> int:
+    """Write a new file to the disk and return its handle, which holds a lock while it is open."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with os.fdopen(handle, "wb") as file:
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if mode is not None:
             os.fchmod(handle, mode)
-        file.write(data)
-        file.flush()
+        with os.fdopen(handle, "wb", closefd=False) as file:
+            file.write(data)
         os.fsync(handle)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle

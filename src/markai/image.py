@@ -23,11 +23,12 @@ from markai.image_files import (
     check_size,
     codec,
     file_format,
+    header,
     orientation_of,
     read_file,
 )
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "Picture", "edit", "file_format", "open_picture", "split_batch"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "Picture", "edit", "file_format", "open_picture", "size_of", "split_batch"]
 
 ARRAY_MODES = {"L", "LA", "RGB", "RGBA", "F", "I;16", "I;16L", "I;16B", "I;16N"}  # the same as an array, bit for bit
 CONVERTED_MODES = {"YCbCr": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
@@ -99,6 +100,17 @@ def open_picture(image: Any, *, read_only: bool = False) -> Picture:
     """
     picture = _open_any(image, read_only)
     return replace(picture, _rebuild=_refuse) if read_only else picture
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Return the width and height that the header of an encoded picture tells; no pixel is decoded.
+
+    Raises:
+        ImageError: if it is damaged, too large, or of an unknown format.
+    """
+    with codec(f"the {file_format(data)} file is damaged", "restore it or export it again"):
+        width, height = header(data).size
+    return width, height
 
 
 def edit(image: Any, change: Callable[[Array, Array | None], Array]) -> tuple[Any, bool]:

@@ -224,6 +224,24 @@ def _save(image: Image.Image, name: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+def header(data: bytes) -> Image.Image:
+    """Return Pillow's picture of an encoded file, its size checked, its pixels not decoded; inside :func:`codec`."""
+    name = file_format(data)
+    image: Image.Image
+    if name != "PNG":
+        image = _open(name, data)
+    else:  # any chunk that is not needed may be odd, as in _read_png
+        kept = [chunk for kind, chunk in png_chunks(data) if kind in (b"iCCP", b"eXIf") and png_is_whole(chunk)]
+        image = _open(name, b"".join([data[:PNG_HEAD_BYTES], *kept, png_chunk(b"IDAT", b"")]))
+        image.info.setdefault("exif", b"")  # or Pillow would decode the pixels to look behind them
+    return image
+
+
+def encode(image: Image.Image, name: str, **options: Any) -> bytes:
+    """Return a new file of the format ``name`` by Pillow; options that are None are left out; inside :func:`codec`."""
+    return _save(image, name, **options)
+
+
 def _refusal(name: str, image: Any) -> str | None:
     """Say why a picture with these frames or of this mode cannot be written back, or None."""
     frames = getattr(image, "n_frames", 1)

@@ -14,7 +14,9 @@ from markai.cli.certs import certs
 from markai.cli.detect import detect
 from markai.cli.doctor import doctor
 from markai.cli.embed import embed
+from markai.cli.inspect import inspect
 from markai.cli.keygen import keygen
+from markai.cli.mark import mark
 from markai.cli.sign import sign
 from markai.cli.verify import verify
 from markai.errors import MarkaiError
@@ -68,7 +70,7 @@ def cli(debug: bool) -> None:
     log.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-for command in (keygen, embed, detect, certs, sign, verify, bench, doctor):
+for command in (keygen, embed, detect, certs, sign, verify, mark, inspect, bench, doctor):
     cli.add_command(command)
 
 

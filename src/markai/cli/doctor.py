@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PACKAGES = ("numpy", "scipy", "pillow", "cryptography")
-OPTIONAL = {"cv2": ("deep", "16-bit colour files"), "torch": ("torch", "the learned method and tensors")}
+OPTIONAL = {
+    "c2pa": ("c2pa", "C2PA manifests"),
+    "cv2": ("deep", "16-bit colour files"),
+    "torch": ("torch", "the learned method and tensors"),
+}
 CODECS = {
     "webp": "WebP",
     "avif": "AVIF",

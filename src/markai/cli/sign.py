@@ -20,13 +20,12 @@ from markai.cli.common import (
 )
 from markai.cli.detect import read_input
 from markai.cli.embed import plan
+from markai.cli.options import PASSWORD_VARIABLE, claim_options, signer_options
 from markai.errors import CertificateError
 from markai.files import Source, write_atomically
 
 if TYPE_CHECKING:
     from markai.provenance import Claim, Signed, Signer
-
-PASSWORD_VARIABLE = "MARKAI_PRIVATE_KEY_PASSWORD"
 
 log = logging.getLogger("markai")
 
@@ -34,38 +33,8 @@ log = logging.getLogger("markai")
 @click.command()
 @inputs_argument
 @click.option("-o", "--output", required=True, metavar="OUTPUT", help="A file for one file, else a directory.")
-@click.option(
-    "--chain",
-    metavar="CHAIN.pem",
-    type=click.Path(path_type=Path),
-    envvar="MARKAI_CHAIN_FILE",
-    show_envvar=True,
-    help="The certificates, the signer's own first.",
-)
-@click.option(
-    "--private-key",
-    metavar="KEY.pem",
-    type=click.Path(path_type=Path),
-    envvar="MARKAI_PRIVATE_KEY_FILE",
-    show_envvar=True,
-    help=f"The signer's private key; the password of an encrypted one is taken from {PASSWORD_VARIABLE}.",
-)
-@click.option("--provider", required=True, help="Who offers the system that made the content.")
-@click.option("--system", required=True, help="The system that made it.")
-@click.option("--system-version", required=True, metavar="VERSION", help="Its version.")
-@click.option(
-    "--source-type",
-    default="trainedAlgorithmicMedia",
-    show_default=True,
-    help="How the content came to be, a name of IPTC's list.",
-)
-@click.option("--tc260-producer", metavar="NAME", help="Also write China's label (GB 45438), with this producer.")
-@click.option("--tsa", metavar="URL", help="Ask this authority for a time stamp (RFC 3161).")
-@click.option(
-    "--timestamp",
-    type=click.Choice(["require", "best-effort", "off"]),
-    help="What to do without a time stamp.  [default: require with --tsa, else off]",
-)
+@signer_options
+@claim_options
 @click.option("--mime", metavar="TYPE", help="The media type of files that have no signature of their own.")
 @click.option("--sidecar", is_flag=True, help="Write the manifest to OUTPUT.c2pa, and leave the file as it is.")
 @click.option("--no-metadata", is_flag=True, help="Write no IPTC and TC260 metadata.")

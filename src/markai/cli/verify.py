@@ -16,6 +16,7 @@ from markai.cli.common import (
     shown,
 )
 from markai.cli.detect import read_input
+from markai.cli.options import trust_options
 from markai.files import Source, find_pictures
 
 if TYPE_CHECKING:
@@ -24,31 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @inputs_argument
-@click.option(
-    "--trust",
-    "lists",
-    metavar="FILE",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    envvar="MARKAI_TRUST_FILE",
-    show_envvar=True,
-    help="Certificates of authorities to trust: PEM, or C2PA's own list (PEM or JSON). May be repeated.",
-)
-@click.option(
-    "--tsa-trust",
-    "tsa_lists",
-    metavar="FILE",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="The same for authorities that give the time.",
-)
-@click.option(
-    "--allowed",
-    metavar="FILE",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Certificates of signers to trust, or their SHA-256 digests in base64, one a line.",
-)
+@trust_options
 @click.option("--sidecar", metavar="FILE", type=click.Path(path_type=Path), help="The manifest of the one INPUT.")
 @click.option("--mime", metavar="TYPE", help="The media type of files that have no signature of their own.")
 @recursive_option
@@ -68,6 +45,8 @@ def verify(
     as_json: bool,
 ) -> None:
     """Check C2PA manifests: intact, by whom?
+
+    For the mark, the registry and what contradicts what, see "markai inspect".
 
     INPUT is a file, a directory, or - for the standard input. A manifest that lies beside a file (photo.jpg.c2pa,
     photo.c2pa) is found. Nothing is fetched from the network. One line for every file says whether it is

@@ -17,12 +17,15 @@ from typing import Any
 
 from markai.errors import MissingExtraError, SigningError, TimestampError
 from markai.provenance.certs import SIGNING_PURPOSES
+from markai.provenance.guard import claims_too_much
 from markai.provenance.signer import Signer
 from markai.provenance.trust import Trust
 
 MANIFEST_LIST, TSA_LIST, BOTH_LISTS = (f"urn:markai:trust:{name}" for name in ("manifest", "tsa", "both"))
 # What c2pa-python raises, by the class that its errors name themselves after. Anything else is damage.
 PEM_END = "-----END CERTIFICATE-----\n"
+MAX_UNPACKED_MB = 64  # of a manifest that is packed
+STORE = "application/c2pa"  # a manifest store by itself
 ABSENT, UNSUPPORTED, REMOTE = "ManifestNotFound", "NotSupported", "RemoteManifest"
 
 Json = dict[str, Any]
@@ -66,6 +69,8 @@ def sign(
         TimestampError: if a time stamp is required and there is none.
         MissingExtraError: without c2pa-python.
     """
+    if claims_too_much(data, mime) or (parent and claims_too_much(*parent)):
+        raise SigningError("the manifest in the file is damaged - sign an undamaged copy")
     call = _Signing(data, mime, definition, parent, embed, _settings(Trust.none(), soft_binding_algorithms))
     if signer.timestamp == "off":
         return *call.run(signer, None), False
@@ -91,6 +96,8 @@ def read(data: bytes, mime: str, trust: Trust, sidecar: bytes | None = None) -> 
         MissingExtraError: without c2pa-python.
     """
     c2pa = _c2pa()
+    if claims_too_much(data, mime) or (sidecar is not None and claims_too_much(sidecar, STORE)):
+        return Failure("damaged", "a string in the manifest claims more bytes than the file has")
     try:
         with (
             c2pa.Context.from_dict(_settings(trust)) as context,
@@ -181,6 +188,7 @@ def _settings(trust: Trust, soft_binding_algorithms: Sequence[str] = ()) -> Json
         "version": 1,
         # Without the purposes up here only e-mail protection passes, and inside an anchor they have no effect.
         "trust": {"trust_config": "".join(f"{oid}\n" for oid in SIGNING_PURPOSES), "anchors": _anchors(trust)},
+        "core": {"max_decompressed_manifest_size_in_mb": MAX_UNPACKED_MB},
         "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": True},
         "builder": {"thumbnail": {"enabled": False}},
         "soft_binding": {"soft_binding_algorithms": list(soft_binding_algorithms)},

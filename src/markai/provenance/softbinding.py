@@ -13,6 +13,7 @@ ASSERTION = "c2pa.soft-binding"
 # The form of a name in C2PA's list of soft binding algorithms.
 ALGORITHM = re.compile(r"[A-Za-z]{2,63}(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+\.?")
 FORMAT_VERSION = 1
+NAMED_KEY = re.compile(r"markai key ([0-9a-f]{16})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class SoftBinding:
     """A watermark as a manifest states it: the algorithm's name and the ``value`` that it carries.
 
     The assertion's value is base64 text of the payload; the byte string that the specification asks for cannot be
-    written through c2pa-python, and its reader shows one as the same text.
+    written through c2pa-python, and its reader shows one as the same text. ``key_id`` says which markai key reads the
+    watermark, where that is known; the assertion has it as its name.
 
     >>> binding = SoftBinding.of("dwt-dct", b"acme:42")
     >>> binding.alg, binding.value, binding.matches(b"acme:42")
@@ -32,15 +34,16 @@ class SoftBinding:
 
     alg: str
     value: str
+    key_id: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.alg) > 255 or not ALGORITHM.fullmatch(self.alg):
             raise SigningError(f"{self.alg!r} is no name of an algorithm - use one such as com.example.mark.1")
 
     @classmethod
-    def of(cls, method: str, payload: bytes) -> "SoftBinding":
-        """Return the binding for a payload that a watermark method of markai carries."""
-        return cls(algorithm_of(method), base64.b64encode(payload).decode())
+    def of(cls, method: str, payload: bytes, key_id: str | None = None) -> "SoftBinding":
+        """Return the binding for a payload that a watermark method of markai carries, under a key."""
+        return cls(algorithm_of(method), base64.b64encode(payload).decode(), key_id)
 
     @property
     def payloads(self) -> tuple[bytes, ...]:
@@ -56,11 +59,12 @@ class SoftBinding:
 
     def to_assertion(self) -> dict[str, Any]:
         """Return the assertion; "scope" must be there, even empty."""
-        return {"alg": self.alg, "blocks": [{"scope": {}, "value": self.value}]}
+        named = {"name": f"markai key {self.key_id}"} if self.key_id else {}
+        return {"alg": self.alg, "blocks": [{"scope": {}, "value": self.value}], **named}
 
     def to_dict(self) -> dict[str, str]:
         """Return plain values for JSON."""
-        return {"alg": self.alg, "value": self.value}
+        return {"alg": self.alg, "value": self.value} | ({"key_id": self.key_id} if self.key_id else {})
 
 
 def algorithm_of(method: str) -> str:
@@ -83,7 +87,12 @@ def from_assertion(data: Any) -> list[SoftBinding]:
         value = block.get("value") if isinstance(block, dict) else None
         try:
             if isinstance(value, str):
-                found.append(SoftBinding(data.get("alg"), value))
+                found.append(SoftBinding(data.get("alg"), value, _key_named(data.get("name"))))
         except (SigningError, TypeError):
             continue
     return found
+
+
+def _key_named(name: Any) -> str | None:
+    found = NAMED_KEY.fullmatch(name) if isinstance(name, str) else None
+    return found[1] if found else None

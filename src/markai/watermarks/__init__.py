@@ -1,5 +1,5 @@
 """Watermark methods for pictures, found by name: ``markai.watermarks.load("dwt-dct")``."""
 
-from markai.watermarks.base import BitMark, CollageMark, Watermark, keyed_names, load, load_any, names
+from markai.watermarks.base import BitMark, CollageMark, GlancingMark, Watermark, keyed_names, load, load_any, names
 
-__all__ = ["BitMark", "CollageMark", "Watermark", "keyed_names", "load", "load_any", "names"]
+__all__ = ["BitMark", "CollageMark", "GlancingMark", "Watermark", "keyed_names", "load", "load_any", "names"]

@@ -46,6 +46,14 @@ class CollageMark(Watermark, Protocol):
 
 
 @runtime_checkable
+class GlancingMark(Watermark, Protocol):
+    """A mark that can be looked for cheaply where nobody tried to hide it, such as before marking again."""
+
+    def glance(self, look: Any, key: Key, fpr: float = 1e-6) -> Detection:
+        """Return what the likeliest place holds; the p-value keeps ``fpr`` as that of ``find`` does."""
+
+
+@runtime_checkable
 class BitMark(Protocol):
     """A mark made by others that hides a fixed number of bits; it knows no key and states no p-value.
 

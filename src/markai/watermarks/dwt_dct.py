@@ -95,6 +95,15 @@ class DwtDct:
                 search.decode()
         return search.conclude(look)
 
+    def glance(self, look: Look, key: Key, fpr: float = 1e-6) -> Detection:
+        """Search upright at the cell size that the picture would be marked with, nothing else: a few milliseconds."""
+        search = Search(key, fpr)
+        for step in look.steps[:1]:
+            search.add(look.upright(step), TURNS[:1], look.tests[0], PEAKS)
+        if search.best:
+            search.decode()
+        return search.conclude(look)
+
     def find_all(self, look: Look, key: Key, fpr: float = 1e-6) -> list[Detection]:
         """Search the picture and every window of it; return each mark, the surest first (see ``several``)."""
         return find_all(look, key, fpr)

@@ -23,7 +23,7 @@ def rotations(fingerprint: bytes) -> tuple[int, ...]:
     """Return the fingerprint with each of its bands in front, as signed integers of 64 bits.
 
     >>> [hex(value) for value in rotations(bytes.fromhex("0123456789abcdef"))]
-    ['0x123456789abcdef', '0x456789abcdef0123', '-0x7654321032fedcbb', '-0x3210fedcba987655']
+    ['0x123456789abcdef', '0x456789abcdef0123', '-0x76543210fedcba99', '-0x3210fedcba987655']
     """
     value = int.from_bytes(fingerprint, "big")
     return tuple(_signed(_turn(value, band * BAND_BITS)) for band in range(BANDS))

@@ -54,7 +54,8 @@ class Database:
             self.name, self._secret = str(path), ""
             self._engine = _sqlite_engine(parsed.set(database=str(path)))
         else:
-            self.name, self._secret = f"postgresql://{parsed.host or ''}/{parsed.database or ''}", parsed.password or ""
+            self.name = f"postgresql://{parsed.host or ''}/{parsed.database or ''}"
+            self._secret = str(parsed.password or parsed.query.get("password", ""))
             self._engine = _postgresql_engine(parsed)
         _open_databases.add(self)
         weakref.finalize(self, self._engine.dispose)

@@ -4,7 +4,8 @@ A mark can be lifted off one picture and laid over another, and then leads to th
 sketch: the mean luma of some CELLS cells. Detection tells how the picture at hand was cut, turned and scaled, up to
 whole periods of the mark. At each place that this leaves, the picture is read on the sketch's own grid, both are
 levelled (each cell less the mean of its surroundings, over their deviation) and correlated where they overlap. The best
-place is moved at its four corners, which takes up shear, perspective and small errors; its correlation is the score.
+places are moved at their four corners, which takes up shear, perspective and small errors; the best correlation is the
+score. How much it proves depends on how many cells it rests on: `evidence` counts standard deviations of chance.
 `benchmarks/likeness.py` measures it; `docs/registry.md` tells the error rates behind SAME and DIFFERENT.
 """
 
@@ -29,16 +30,23 @@ VERSION = 1
 
 SURROUNDINGS = 5  # cells across, that a cell is levelled by
 FLOOR = 4.0  # grey levels squared, added to the variance: noise in flat parts is no likeness
+FAINT = 0.02  # mean square of what is levelled, below which a picture is flat: deviations of 0.3 grey levels
 LEAST_OVERLAP = 0.5  # of the smaller of the two pictures
 LEAST_CELLS = 40  # of an overlap, below which nothing is said
 MARKED = 0.5  # presence from which a square counts as marked
 SAMPLED = 1.5  # pixels per cell that are left when a picture is read, as in watermarks.warps
 
+PLACES = 12  # of the best are settled, until one is
+CLEAR = 0.8
 MOVES = 4  # times that the corners are moved
 STIFFNESS = 0.01  # against moving them, of the mean curvature
+TINY = 1e-30
+MOST_SCORE = 0.999  # that evidence is made of; the cells are rounded
 FARTHEST = 3.0  # cells that a corner may move
 
-SAME, DIFFERENT = 0.6, 0.45
+SAME, DIFFERENT = 0.6, 0.45  # scores
+SURE = 12.0  # evidence
+FEW = 30  # cells that a score rests on, below which it does not prove a difference
 
 Plane = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -50,31 +58,41 @@ Verdict = Literal["same", "different", "unclear"]
 class Agreement:
     """How well a picture agrees with a sketch.
 
-    ``score`` is their correlation at the best place: 1 at most, about 0 for unrelated pictures. ``share`` is how much
+    ``score`` is their correlation at the best place: 1 at most, about 0 for unrelated pictures. It rests on as many
+    cells of equal weight as ``support`` says: few where little overlaps, or where most is flat. ``share`` is how much
     of the picture at hand was compared. ``offset`` is where in the marked picture its upper left corner lies, (x, y);
-    None where there was too little to compare.
+    None where there was too little to compare: hardly any overlap, or nothing but one flat colour in both.
 
-    >>> Agreement(0.97, 1.0, (0.0, 0.0)).verdict, Agreement(0.1, 1.0, (0.0, 0.0)).verdict
-    ('same', 'different')
+    >>> Agreement(0.9, 500, 1.0, (0.0, 0.0)).verdict, Agreement(0.9, 20, 1.0, (0.0, 0.0)).verdict
+    ('same', 'unclear')
     """
 
     score: float
+    support: float
     share: float
     offset: tuple[float, float] | None
 
     @property
+    def evidence(self) -> float:
+        """The score in standard deviations of what chance makes of so many cells (Fisher's transformation)."""
+        return math.atanh(max(-MOST_SCORE, min(MOST_SCORE, self.score))) * math.sqrt(self.support)
+
+    @property
     def verdict(self) -> Verdict:
-        """``unclear`` between SAME and DIFFERENT, or where too little overlaps or has any structure."""
+        """``same`` or ``different`` where the score says so and rests on enough, else ``unclear``."""
         if self.offset is None or DIFFERENT < self.score < SAME:
             return "unclear"
-        return "same" if self.score >= SAME else "different"
+        if self.score >= SAME:
+            return "same" if self.evidence >= SURE else "unclear"
+        return "different" if self.support >= FEW else "unclear"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"verdict": self.verdict, "score": round(self.score, 4), "share": round(self.share, 4)}
+        figures = {name: getattr(self, name) for name in ("score", "evidence", "share")}
+        return {"verdict": self.verdict, **{name: round(value, 4) for name, value in figures.items()}}
 
 
-NOTHING = Agreement(-1.0, 0.0, None)
+NOTHING = Agreement(-1.0, 0.0, 0.0, None)
 
 
 def sketch(pixels: NDArray[Any], alpha: NDArray[Any] | None = None) -> bytes:
@@ -190,13 +208,19 @@ class _Reader:
     def best(self, geometry: Geometry) -> Agreement:
         """Return the agreement at the best of the places that a geometry leaves."""
         linear, offsets = _places(self.kept, self.shape, geometry)
-        found, place = NOTHING, self.kept.corners
+        tried = []
         for offset in offsets:
             corners = (self.kept.corners - offset) @ linear.T
-            compared = self._compared(corners, offset, *self.read(corners))
-            if compared.score > found.score:
-                found, place = compared, corners
-        return found if found.offset is None else self._settled(found, place)
+            tried.append((self._compared(corners, offset, *self.read(corners)), corners))
+        found = NOTHING
+        for compared, corners in sorted(tried, key=lambda each: -each[0].score)[:PLACES]:
+            if compared.offset is None or found.score >= CLEAR:
+                break
+            if min(self.kept.cells.shape) < 2:  # there is no slope across a single row
+                found = max(found, compared, key=lambda each: each.score)
+            else:
+                found = max(found, self._settled(compared, corners), key=lambda each: each.score)
+        return found
 
     def _settled(self, found: Agreement, corners: Floats) -> Agreement:
         """Return the best of what moving the corners gives: Gauss-Newton on the levelled planes, a little blurred."""
@@ -224,12 +248,14 @@ class _Reader:
         count = np.count_nonzero(seen)
         if count < LEAST_CELLS:
             return NOTHING
-        one, other = _levelled(self.kept.cells, seen)[seen], _levelled(cells, seen)[seen]
-        one, other = one - one.mean(), other - other.mean()
-        power = float(one @ one) * float(other @ other)
-        score = float(one @ other) / math.sqrt(power) if power > 0 else 0.0
-        share = min(1.0, count * self._area(corners) / float(self.shape.prod()))
-        return Agreement(score, share, (float(offset[1]), float(offset[0])))
+        one, other = (_centred(_levelled(plane, seen), seen) for plane in (self.kept.cells, cells))
+        powers = float((one * one).sum()), float((other * other).sum())
+        if max(powers) < FAINT * count:
+            return NOTHING
+        score = float((one * other).sum()) / math.sqrt(max(math.prod(powers), TINY))
+        support = _support(np.abs(one * other))
+        share = min(1.0, float(count * self._area(corners) / self.shape.prod()))
+        return Agreement(score, support, share, (float(offset[1]), float(offset[0])))
 
     def _steps(self, corners: Floats) -> Floats:
         """(2, 2): the steps (y, x) from cell to cell in the picture, down and across."""
@@ -241,6 +267,8 @@ class _Reader:
 
     def _warped(self, plane: Plane, corners: Floats) -> tuple[Plane, NDArray[np.uint8]]:
         rows, columns = self.kept.cells.shape
+        if min(plane.shape) < 2:  # the kernel interpolates between two
+            plane = np.pad(plane, [(0, max(0, 2 - length)) for length in plane.shape], mode="edge")
         cells, inside = warp(plane, corners.astype(np.float32), self._across, float(plane.mean()))
         return cells[:rows, :columns], inside[:rows, :columns]
 
@@ -256,6 +284,23 @@ def _levelled(plane: NDArray[Any], seen: Mask) -> Floats:
     number = np.asarray(uniform_filter(inside, SURROUNDINGS, mode="constant"), np.float64) + 1e-9
     detail = (plane - mean(plane * inside)) * inside
     return np.asarray(detail / np.sqrt(mean(detail * detail) + FLOOR), np.float64)
+
+
+def _centred(plane: Floats, seen: Mask) -> Floats:
+    return np.where(seen, plane - plane[seen].mean(), 0.0)
+
+
+def _support(weights: Floats) -> float:
+    """Return how many cells of equal weight weigh as much, but no more than the square of their rows, or columns.
+
+    The cells along a straight line are one coincidence: two windows' borders lie on each other as a whole or not.
+    """
+    rows, columns = (_participants(weights.sum(axis=axis)) for axis in (1, 0))
+    return min(_participants(weights), rows**2, columns**2)
+
+
+def _participants(weights: Floats) -> float:
+    return float(weights.sum() ** 2 / max(float((weights * weights).sum()), TINY))
 
 
 def _whole(kept: _Sketch, shape: NDArray[np.int_]) -> Geometry:

@@ -33,7 +33,7 @@ class Record:
     >>> record = Record(payload=b"acme:42", key_id="aad476906739de25", method="dwt-dct", media_type="image/png",
     ...                 sha256=bytes(32), claim={"provider": "Acme"}, created=EPOCH)
     >>> record.id, record.leaf.hex()[:16]
-    ('aad476906739de25:61636d653a3432', '7716b3f6d2fa9d9f')
+    ('aad476906739de25:61636d653a3432', 'bc93e30b499bf7da')
 
     Raises:
         PayloadError: if the payload is not bytes, or longer than 16.

@@ -154,6 +154,10 @@ class Registry:
         with self._database.reading() as connection:
             return log_size(connection)
 
+    def __bool__(self) -> bool:
+        """Whether there is a registry: always, also while it has no records."""
+        return True
+
     def __iter__(self) -> Iterator[Record]:
         """Yield every record in the order of the log; those added meanwhile may come too."""
         at = 0
