@@ -175,6 +175,10 @@ RECORD = {
     **BY,
     "manifest_id": "urn:c2pa:9f5e-6d2f",
 }
+RECOVERED = {
+    "by": "watermark", "record": RECORD, "intact": True, "trusted": True, "logged": True, "exact": False,
+    "agreement": {"verdict": "same"}, "manifest": manifest("invalid", ["assertion.dataHash.mismatch"]),
+}  # fmt: skip
 TC260 = {"Label": "1", "ContentProducer": "00119144", "ProduceID": "A-77"}
 
 
@@ -203,12 +207,12 @@ def layers_of(kind, number, rng):
         return unmarked | {
             "watermark": detection(rng, covered=0.5),
             "manifest": manifest("invalid", ["assertion.dataHash.mismatch", "signingCredential.untrusted"]),
-            "contradictions": [contradiction("changed-after-signing", signed="2026-11-20", area="lower left")],
+            "contradictions": [contradiction("edited-after-signing", reasons=["assertion.dataHash.mismatch"])],
             "verdict": verdict("edited", "proven", BY, ["watermark", "manifest"]),
         }
     if kind == "recovered":
         return unmarked | {
-            "watermark": detection(rng), "record": RECORD, "recovered": manifest("trusted"),
+            "watermark": detection(rng), "record": RECORD, "recovered": RECOVERED,
             "verdict": verdict("recovered", "proven", BY, ["watermark", "record"]),
         }  # fmt: skip
     if kind == "copied":
@@ -216,7 +220,7 @@ def layers_of(kind, number, rng):
             "watermark": detection(rng, covered=0.7), "record": RECORD,
             "contradictions": [
                 contradiction("copied-mark", record="3f9a1c20:61636d653a3432", likeness="0.04"),
-                contradiction("camera-mark", camera="Canon EOS R5"),
+                contradiction("source-disagrees", says="digitalCapture", where="metadata"),
             ],
             "metadata": metadata(PHOTO, camera={"make": "Canon", "model": "EOS R5"}),
             "verdict": verdict("copied", "none", None, ["watermark", "record"]),

@@ -13,14 +13,25 @@ import numpy as np
 import pytest
 
 from audit_sample import ODD_NAMES, RULES, picture_of, sample, sample_row, sample_rows
-from markai.audit import report, thumbnails
+from markai.audit import disagreements, report, thumbnails
 from markai.audit.evidence import evidence
 from markai.audit.lines import Rows, write_rows
 from markai.audit.report import bars, listing, summary
 from markai.audit.report.view import View, slim
 from markai.audit.tally import LAYER_STATES, has_findings, tally, totals
 from markai.audit.thumbnails import Thumbnails
-from markai.audit.words import LANGUAGES, LAYERS, RULE_STATUSES, VERDICTS, Said, sentences, show, visible
+from markai.audit.words import (
+    FURTHER_VERDICTS,
+    LANGUAGES,
+    LAYERS,
+    RULE_STATUSES,
+    VERDICTS,
+    Said,
+    sentences,
+    show,
+    visible,
+)
+from markai.inspection import contradictions
 from markai.provenance.codes import SENTENCES
 from pages import Page, contrast
 
@@ -72,8 +83,12 @@ def test_every_code_has_words():
     wanted += [f"manifest.{status}" for status in LAYER_STATES["manifest"]]
     wanted += [f"status.{status}" for status in ("ok", "unreadable", "too large", "changed", "skipped")]
     wanted += [f"claims.{claim}" for claim in ("generated", "edited with AI", "camera", "software")]
+    wanted += [f"verdict.{code}{part}" for code in FURTHER_VERDICTS for part in ("", ".sentence")]
+    conflicts = contradictions.SENTENCES | disagreements.SENTENCES
+    wanted += [f"contradiction.{code}" for code in conflicts]
     assert not set(wanted) - set(sentences())
-    assert all(HANGUL.search(sentences()[f"reason.{code}"]["ko"]) for code in SENTENCES)
+    for code in (*(f"reason.{code}" for code in SENTENCES), *(f"contradiction.{code}.sentence" for code in conflicts)):
+        assert HANGUL.search(sentences()[code]["ko"]), code
 
 
 def test_absence_is_never_called_human():

@@ -323,6 +323,8 @@ def _short(value: Any) -> str:
         return ", ".join(f"{key} {_short(each)}" for key, each in value.items() if each not in (None, ""))
     if isinstance(value, list | tuple):
         return ", ".join(map(_short, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return str(value)
 
 
@@ -339,9 +341,20 @@ def _record(row: Row) -> Iterator[Line]:
         if record.get(key):
             yield Line(Said(f"evidence.{label}"), visible(record[key]))
     if recovered:
-        status = str(recovered.get("status"))
+        manifest, status = _recovered(recovered)
         yield Line(Said("evidence.recovered"), name_of("manifest", status), tone=TONES.get(status, ""))
-        yield from _statement(recovered, status, 1)
+        yield from _statement(manifest, status, 1)
+        likeness = (recovered.get("agreement") or {}).get("verdict")
+        if known(f"likeness.{likeness}"):
+            yield Line(Said("evidence.likeness"), Said(f"likeness.{likeness}"), 1)
+
+
+def _recovered(found: Row) -> tuple[Row, str]:
+    """Return a recovered manifest and its status. Without the file that it was signed with, its own is never good."""
+    if "manifest" not in found:
+        return found, str(found.get("status"))
+    status = "trusted" if found.get("trusted") else "valid" if found.get("intact") else "invalid"
+    return found["manifest"] or {}, status
 
 
 # Findings

@@ -25,6 +25,8 @@ STYLES = {
     "generated-claimed": "blue",
     "copied": "bold red",
     "camera": "green",
+    "human": "green",
+    "contradictory": "bold red",
     "damaged": "yellow",
     "unknown": "dim",
     "none": "dim",

@@ -10,11 +10,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, NamedTuple
 
-from markai.provenance.codes import SENTENCES
+import markai.audit.disagreements as disagreements
+import markai.inspection.contradictions as contradictions
+import markai.provenance.codes as codes
 
 Language = Literal["en", "ko"]
 LANGUAGES: tuple[Language, ...] = ("en", "ko")
 VERDICTS = ("generated", "recovered", "edited", "generated-claimed", "copied", "camera", "damaged", "unknown", "none")
+FURTHER_VERDICTS = ("contradictory", "human", "signed", "resembles")  # listed where they occur
+CLAIMED = ("generated-claimed", "camera", "human")  # verdicts that rest on what somebody says
 LAYERS = ("watermark", "manifest", "metadata", "record")
 RULE_STATUSES = ("pass", "fail", "not applicable")
 
@@ -34,9 +38,11 @@ Text = str | Said | Mapping[str, str]
 def sentences() -> dict[str, dict[Language, str]]:
     """Return all sentences, by code and language."""
     tables = tomllib.loads(files("markai.audit").joinpath("words.toml").read_text("utf-8"))
-    korean = tables.pop("reason")
-    found = dict(_flat("", tables))
-    return found | {f"reason.{code}": {"en": said, "ko": korean.get(code, said)} for code, said in SENTENCES.items()}
+    reasons, disagreeing = tables.pop("reason"), tables.pop("contradiction-sentences")
+    elsewhere = {f"reason.{code}": (said, reasons.get(code, said)) for code, said in codes.SENTENCES.items()}
+    for code, said in (contradictions.SENTENCES | disagreements.SENTENCES).items():
+        elsewhere[f"contradiction.{code}.sentence"] = said, disagreeing.get(code, said)
+    return dict(_flat("", tables)) | {code: {"en": en, "ko": ko} for code, (en, ko) in elsewhere.items()}
 
 
 def _flat(prefix: str, table: Mapping[str, Any]) -> Iterator[tuple[str, dict[Language, str]]]:

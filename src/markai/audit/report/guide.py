@@ -3,7 +3,7 @@
 from markai.audit.evidence import rate
 from markai.audit.report.bilingual import say
 from markai.audit.report.view import View
-from markai.audit.words import LAYERS, VERDICTS, visible
+from markai.audit.words import CLAIMED, FURTHER_VERDICTS, LAYERS, VERDICTS, visible
 from markai.bench.report.elements import Child, Markup, tag
 from markai.bench.report.numbers import finite
 
@@ -15,7 +15,7 @@ def guide(view: View) -> Child:
     return [
         tag("h3", say("report.guide.certainty")),
         tag("ul", [tag("li", say(f"sure.{code}.sentence")) for code in ("proven", "claimed")], class_="words"),
-        _terms("verdicts", [(_chip(code), say(f"verdict.{code}.sentence")) for code in VERDICTS]),
+        _terms("verdicts", [(_chip(code), say(f"verdict.{code}.sentence")) for code in _verdicts(view)]),
         _terms("layers", [(say(f"layer.{code}"), say(f"layer.{code}.sentence")) for code in LAYERS]),
         tag("h3", say("report.guide.limits")),
         tag("ul", [tag("li", each) for each in _limits(view)], class_="words"),
@@ -27,8 +27,13 @@ def _terms(title: str, terms: list[tuple[Markup, Markup]]) -> Markup:
     return Markup(tag("h3", say(f"report.guide.{title}")) + tag("dl", listed, class_="key"))
 
 
+def _verdicts(view: View) -> list[str]:
+    """Return the verdicts that there are, and of the rarer ones those that occur."""
+    return [*VERDICTS, *(code for code in FURTHER_VERDICTS if view.tally.verdicts[code])]
+
+
 def _chip(code: str) -> Markup:
-    claimed = " claimed" if code in ("generated-claimed", "camera") else ""
+    claimed = " claimed" if code in CLAIMED else ""
     return tag("span", say(f"verdict.{code}"), class_=f"chip v-{code}{claimed}")
 
 

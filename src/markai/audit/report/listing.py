@@ -11,7 +11,18 @@ from typing import Any
 from markai.audit.evidence import Line, Section, evidence, file_size, maker
 from markai.audit.report.bilingual import say, words
 from markai.audit.tally import LAYER_STATES, failures, has_findings, layer_state, status_of, verdict_of
-from markai.audit.words import LANGUAGES, LAYERS, VERDICTS, Said, Text, known, name_of, sentences, visible
+from markai.audit.words import (
+    FURTHER_VERDICTS,
+    LANGUAGES,
+    LAYERS,
+    VERDICTS,
+    Said,
+    Text,
+    known,
+    name_of,
+    sentences,
+    visible,
+)
 from markai.bench.report.elements import Markup, tag
 from markai.bench.report.marks import breakable
 from markai.bench.report.numbers import finite
@@ -111,7 +122,7 @@ def verdict_chip(row: Row) -> Markup:
     """Return the verdict of a row as a chip; proven ones are filled, claims have a dashed rim."""
     code = verdict_of(row)
     sure = (row.get("verdict") or {}).get("sure")
-    kind = code if code in VERDICTS else "unknown"
+    kind = code if code in (*VERDICTS, *FURTHER_VERDICTS) else "unknown"
     return tag(
         "span", words(name_of("verdict", code)), class_=f"chip v-{kind}{' claimed' if sure == 'claimed' else ''}"
     )
@@ -161,7 +172,7 @@ def data(rows: Iterable[Row], language: str) -> dict[str, Any]:
     """Return what the script needs to filter, sort and open the rows of the table, in their order."""
     texts = Texts()
     script = {code: texts.number(Said(f"report.{code}")) for code in SCRIPT_TEXTS}
-    verdicts = {code: texts.number(name_of("verdict", code)) for code in VERDICTS}
+    verdicts = {code: texts.number(name_of("verdict", code)) for code in (*VERDICTS, *FURTHER_VERDICTS)}
     layers = {layer: texts.number(Said(f"layer.{layer}")) for layer in LAYERS}
     encoded = [_encoded(row, texts, verdicts) for row in rows]
     contradictions = {

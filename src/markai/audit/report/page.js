@@ -94,6 +94,8 @@
     const path = row.element.querySelector(".path");
     if (path) {
       keys.path(row);
+      const image = row.element.querySelector("img");
+      if (image) image.loading = "eager"; // there are few now, and print waits for none
       const button = make("button", {type: "button", className: "path"}, ...path.childNodes);
       button.setAttribute("aria-expanded", "false");
       button.addEventListener("click", () => toggle(row, button));
@@ -255,7 +257,6 @@
   // A page of rows is no list: what fits is printed, within reason.
   addEventListener("beforeprint", () => {
     attach(shown.slice(0, MOST_PRINTED));
-    for (const image of body.querySelectorAll("img")) image.loading = "eager";
     if (shown.length > MOST_PRINTED) status.textContent = say("printed", {count: MOST_PRINTED.toLocaleString("en")});
   });
   addEventListener("afterprint", show);

@@ -8,7 +8,7 @@ from markai.audit.report.bars import bar, interval
 from markai.audit.report.bilingual import say, words
 from markai.audit.report.listing import quietest, state_label, states
 from markai.audit.tally import Tally
-from markai.audit.words import LAYERS, VERDICTS, name_of, sentence_of, visible
+from markai.audit.words import CLAIMED, LAYERS, VERDICTS, name_of, sentence_of, visible
 from markai.bench.report.elements import Child, Markup, tag
 from markai.bench.report.marks import breakable
 from markai.bench.report.numbers import UNKNOWN, finite
@@ -70,7 +70,7 @@ def verdicts(tally: Tally) -> Markup:
 
 def _link(show: str, kind: str, colour: str, code: str, count: int) -> Markup:
     """Return a verdict that, with a script, shows its files."""
-    claimed = " claimed" if code in ("generated-claimed", "camera") else ""
+    claimed = " claimed" if code in CLAIMED else ""
     chip = tag("span", words(name_of("verdict", code)), class_=f"{kind} {colour}{claimed}")
     return tag("a", chip, href="#files", data_show=show) if count else chip
 
