@@ -1,1 +1,1 @@
-"""Audits of files: what each of them proves or claims about its origin, against which rules, for people and programs."""
+"""Audits: what files say of where they come from, over all layers, against laws and an operator's own policy."""
