@@ -71,3 +71,15 @@ def test_quickstart_fails_where_an_answer_is_wrong(p, quickstart, tmp_path, caps
     assert "Not as expected: No attack, JPEG, quality 50" in printed
     assert ("Unmarked original" in printed.split("Not as expected")[1]) == (p < 0)
     assert (tmp_path / "sheet.png").exists()
+
+
+def test_audit_dataset(tmp_path):
+    """In a process of its own, as it starts others."""
+    script = [sys.executable, str(EXAMPLES / "audit_dataset.py"), "--out", "demo"]
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Every verdict is as expected." in done.stdout
+    assert "copied\tdemo/files/copied.png\tcopied-mark" in done.stdout
+    page = (tmp_path / "demo" / "audit" / "audit.html").read_text()
+    assert "tampered.png" in page
+    assert "not proof of human origin" in page

@@ -54,8 +54,9 @@ def audit(
 
     ``inputs`` are files and folders; they may be given one by one, such as by :func:`markai.audit.inputs.paths_in`.
     The rows are in their order and the same whatever the number of ``jobs`` (by default one per core). An audit that
-    was killed goes on where it was when it is started again with the same settings and folder. ``since`` is the folder
-    of an earlier audit: what has the same content there is not examined again. ``test`` measures how well the keys
+    was killed goes on where it was when it is started again with the same settings and folder; one that was finished
+    is made anew, of which only what changed is examined. ``since`` is the folder of another audit to go by like that:
+    what has the same content there is not examined again. ``test`` measures how well the keys
     hold, on the pictures given or on drawn ones (see :mod:`markai.audit.selftest`).
 
     >>> _ = Path("note.txt").write_text("Nothing to see.")
@@ -71,9 +72,9 @@ def audit(
     settings = settings or Settings()
     listed = without_nested(os.fspath(each) for each in inputs) if isinstance(inputs, list | tuple) else inputs
     chosen = replace(selection or Selection(), leave_out=os.path.realpath(where))
-    header = _header(settings, chosen, listed, command)
-    _check_unfinished(where, since)
-    with Journal.open(where, header, FRESH) as journal, _base(where, since, journal.header) as base:
+    header = json.loads(json.dumps(_header(settings, chosen, listed, command)))
+    before = _earlier(where, since, header)
+    with Journal.open(where, header, FRESH) as journal, _base(where, before, journal.header) as base:
         reused = _examine(find(listed, chosen), journal, Setup(settings, bounds or Bounds(), base), jobs, progress)
         journal.write(where / ROWS)
         summary = _summary(journal.header, settings, Rows(where / ROWS), test)
@@ -109,21 +110,26 @@ def _examine(items: Iterator[Item], journal: Journal, setup: Setup, jobs: int | 
     return reused
 
 
-def _check_unfinished(where: Path, since: str | os.PathLike[str] | None) -> None:
-    again = since is not None and os.path.realpath(since) == os.path.realpath(where)
-    if (where / SUMMARY).exists() and not again:
-        advice = f"choose another folder, or audit what changed with --since {where}"
-        raise OutputError(f"{where} holds a finished audit - {advice}")
+def _earlier(where: Path, since: str | os.PathLike[str] | None, header: Audit) -> Path | None:
+    """Return the folder of the earlier audit to go by: a finished one in the same folder is one, if it is the same."""
+    if since is not None or not (where / SUMMARY).exists():
+        return None if since is None else Path(since)
+    before = _read_summary(where / SUMMARY)
+    if differing := sorted(name for name, value in header["settings"].items() if before.get(name) != value):
+        raise OutputError(
+            f"{where} holds an audit with other settings ({', '.join(differing)}) - choose another folder"
+        )
+    return where
 
 
 @contextmanager
-def _base(where: Path, since: str | os.PathLike[str] | None, header: Audit) -> Iterator[tuple[Path, Path] | None]:
+def _base(where: Path, since: Path | None, header: Audit) -> Iterator[tuple[Path, Path] | None]:
     """Yield the rows and the index of an earlier audit, where they may be used at all."""
     if since is None:
         yield None
         return
-    rows = earlier_audits.rows_of(Path(since)).path
-    if not _comparable(Path(since) / SUMMARY, header):
+    rows = earlier_audits.rows_of(since).path
+    if not _comparable(since / SUMMARY, header):
         yield None
         return
     index = where / INDEX
@@ -135,12 +141,17 @@ def _base(where: Path, since: str | os.PathLike[str] | None, header: Audit) -> I
 
 
 def _comparable(summary: Path, header: Audit) -> bool:
-    try:
-        before = json.loads(summary.read_bytes())["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{summary} cannot be read ({error}) - name the folder of a finished audit") from None
+    before = _read_summary(summary)
     now = header["settings"] | {"registry_head": header["registry_head"]}
     return all(before.get(name) == now.get(name) for name in DECISIVE)
+
+
+def _read_summary(summary: Path) -> dict[str, Any]:
+    """Return the settings of a finished audit."""
+    try:
+        return dict(json.loads(summary.read_bytes())["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{summary} cannot be read ({error}) - name the folder of a finished audit") from None
 
 
 def _header(settings: Settings, selection: Selection, inputs: Iterable[Any], command: str) -> Audit:
