@@ -70,6 +70,8 @@ def audit(
     """
     where = Path(folder)
     settings = settings or Settings()
+    if test is not False and not settings.keys:
+        raise KeyFileError("a self-test needs a key - pass the one that you mark with")
     listed = without_nested(os.fspath(each) for each in inputs) if isinstance(inputs, list | tuple) else inputs
     chosen = replace(selection or Selection(), leave_out=os.path.realpath(where))
     header = json.loads(json.dumps(_header(settings, chosen, listed, command)))
@@ -182,7 +184,9 @@ def _registry_head(url: str | None) -> dict[str, Any] | None:
 
 
 def _described(settings: Settings) -> dict[str, Any]:
-    """Return settings as a report may show them: no secret among them."""
+    """Return settings as a report may show them: no secret among them. What cannot be used raises here."""
+    rules.load(settings.regimes)
+    settings.load_policy()
     ring, trust = settings.load_ring(), settings.trust
     lists = {name: getattr(trust, name) for name in ("manifest", "tsa", "allowed")}
     return {
@@ -218,8 +222,7 @@ def _self_test(settings: Settings, test: bool | Iterable[Path]) -> dict[str, Any
     if test is False:
         return None
     ring = settings.load_ring()
-    if ring is None:
-        raise KeyFileError("a self-test needs a key - pass the one that you mark with")
+    assert ring is not None
     return self_test(ring, None if test is True else list(test), Trial(fpr=settings.fpr))
 
 

@@ -122,7 +122,7 @@ class Examiner:
         digest = sha256(content.data).hexdigest()
         if self.earlier is not None and (known := self.earlier.row(digest, content.mime, content.origin)):
             self.reused += 1
-            return known | {"path": item.path}
+            return {"path": item.path} | known
         size = _size(content)
         if size and size[0] * size[1] > self.settings.max_pixels:
             raise Unusable("too large", f"{size[0]}x{size[1]} is more than {self.settings.max_pixels:,} pixels")

@@ -179,6 +179,9 @@ def _begun(file: BinaryIO, header: Header, fresh: tuple[str, ...], path: Path) -
         differing = sorted(name for name in {*before, *header} - {*fresh} if before.get(name) != header.get(name))
     except (ValueError, TypeError) as error:
         raise OutputError(f"{path} is no journal of an audit - choose another folder") from error
+    if differing and not file.readline():  # nothing was audited yet
+        file.truncate(0)
+        return _begun(file, header, fresh, path)
     if differing:
         changed = ", ".join(_differences(before, header, differing))
         advice = "run it as before, choose another folder, or delete the journal"

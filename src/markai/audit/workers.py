@@ -27,7 +27,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 AHEAD = 4  # files that a process has in hand, so that it never waits for the next
 ATTEMPTS = 2  # the second time alone: somebody else may have killed the first process
 PAGE = os.sysconf("SC_PAGE_SIZE")
-GRACE_S = 5.0
+START_S, GRACE_S = 60.0, 5.0  # to be there, and to be gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +130,9 @@ class Pool:
         except (EOFError, OSError):
             yield from self._lost(worker, "the process died: out of memory, or a crash in native code")
             return
+        if answer is None:
+            worker.begins()
+            return
         if isinstance(answer, Failed):
             raise answer.error
         stamp, row, reused, retires = answer
@@ -175,27 +178,35 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.pending: deque[Task] = deque()
-        self.since = time.monotonic()
+        self.since = time.monotonic() + START_S  # when it began with what it has in hand: not before it is there
 
     def takes(self, suspected: dict[int, int]) -> bool:
         """Say whether it can be given one more; to a file that may kill it nothing is added."""
         return len(self.pending) < AHEAD and not any(task.number in suspected for task in self.pending)
 
+    def begins(self) -> None:
+        """Take the time from now on."""
+        self.since = time.monotonic()
+
     def give(self, task: Task) -> None:
+        """Send it one more task."""
         if not self.pending:
-            self.since = time.monotonic()
+            self.since = max(self.since, time.monotonic())
         self.pending.append(task)
         with suppress(OSError):  # it died: reading from it will say so
             self.connection.send(task.item)
 
     def done(self) -> Task:
-        self.since = time.monotonic()
+        """Return the task that it has answered."""
+        self.begins()
         return self.pending.popleft()
 
     def overdue(self, seconds: float) -> bool:
+        """Say whether it has been at the same file for longer than that."""
         return bool(self.pending) and time.monotonic() - self.since > seconds
 
     def stop(self) -> None:
+        """End it."""
         self.connection.close()
         self.process.kill()  # it holds nothing that could be left half-written
         self.process.join(GRACE_S)
@@ -229,6 +240,7 @@ def serve(connection: Connection, setup: Setup) -> None:
     try:
         examiner = Examiner(setup.settings, Earlier(*setup.earlier) if setup.earlier else None)
         _bound(setup.bounds)
+        connection.send(None)
         while True:
             item = connection.recv()
             reused, mark = examiner.reused, stamp(item)
