@@ -21,6 +21,8 @@ SENTENCES = {
     "metadata.generators-differ": "The metadata names generators of different makers.",
     "metadata.camera-and-generator": "The metadata names a camera with settings of an exposure, and a generator.",
     "metadata.camera-and-source-type": "The metadata names a generator, and a digital source type of a camera.",
+    "metadata.camera-and-mark": "The metadata names a camera with settings of an exposure, and the content carries a "
+    "mark that a generator writes. (A camera may have photographed a generated picture.)",
     "metadata.cameras-differ": "EXIF and XMP name different cameras.",
 }
 

@@ -1,7 +1,6 @@
 """One file into its row: every layer of it, the verdict, and what rules and the policy say of that."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -18,12 +17,16 @@ from markai.audit.traces import read_metadata
 from markai.audit.yamlfile import parse
 from markai.errors import ImageError, MarkaiError, MissingExtraError, RegistryError
 from markai.image import MAX_PIXELS, open_picture, size_of
+from markai.image_files import TooManyPixels
 from markai.inspector import Finding, Inspector
 from markai.keys import Key, KeyRing
 from markai.provenance import Trust
 
 Row = dict[str, Any]
 
+# Pictures that are damaged where their pixels cannot be read; of others (HEIF, JPEG XL) nobody here could tell.
+DECODED = {f"image/{name}" for name in ("png", "jpeg", "webp", "avif", "tiff", "bmp", "gif", "jp2", "x-tga")}
+DECODED |= {"image/x-portable-anymap"}
 FATAL = (RegistryError, MissingExtraError)  # not of one file: every other would fail as well
 
 
@@ -169,7 +172,7 @@ def _layers(finding: Finding, content: Content, *, looked: bool) -> Row:
         "metadata": metadata.to_dict(),
         "record": verdicts.record_of(finding),
         "recovered": verdicts.recovered_manifest(finding),
-        "contradictions": [*against, *metadata.contradictions],
+        "contradictions": [*against, *metadata.contradictions, *verdicts.against_a_camera(finding, metadata)],
         "verdict": verdicts.verdict(finding, metadata, damaged=_damaged(finding, content, looked=looked)),
         "notes": [*finding.notes, *_lookalikes(finding)],
     }
@@ -183,14 +186,18 @@ def _lookalikes(finding: Finding) -> list[str]:
 
 def _size(content: Content) -> tuple[int, int] | None:
     if content.mime.startswith("image/") and content.mime != "image/svg+xml":
-        with suppress(ImageError, MissingExtraError):
+        try:
             return size_of(content.data)
+        except TooManyPixels as error:
+            raise Unusable("too large", str(error)) from None
+        except (ImageError, MissingExtraError):  # the inspector says so
+            return None
     return None
 
 
 def _damaged(finding: Finding, content: Content, *, looked: bool) -> bool:
     """Say whether the pixels of a picture cannot be read though this kind of picture can."""
-    if not content.mime.startswith("image/") or content.mime == "image/svg+xml":
+    if content.mime not in DECODED:
         return False
     if looked and finding.watermark is not None:
         return False

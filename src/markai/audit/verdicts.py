@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from markai.audit.disagreements import SENTENCES
 from markai.audit.traces import Metadata
 from markai.audit.words import say
 from markai.inspection.verdicts import Verdict
@@ -29,6 +30,7 @@ CODES = {
 # model was used goes before everything that denies it: few write so who did not use one.
 OPEN = {Verdict.CAMERA, Verdict.HUMAN, Verdict.RESEMBLES, Verdict.NOTHING}
 PROVEN = {"generated", "recovered", "edited", "signed"}  # where a layer that proves something holds
+CAMERA_AND_MARK = "metadata.camera-and-mark"
 STATED = {"generated-claimed", "camera", "human"}
 NOT_EXAMINED: Said = {
     "code": "none",
@@ -142,6 +144,14 @@ def _claimed_by(metadata: Metadata) -> dict[str, str | None] | None:
 
 def _named(provider: str | None, system: str | None, version: str | None) -> dict[str, str | None]:
     return {"provider": provider, "system": system, "version": version}
+
+
+def against_a_camera(finding: Finding, metadata: Metadata) -> Iterator[Said]:
+    """Yield the contradiction where a file has a mark, and settings of an exposure by a camera."""
+    if finding.watermark and metadata.camera and metadata.camera["exposure"]:
+        camera = f"{metadata.camera['make']} {metadata.camera['model']}".strip()
+        evidence = {"camera": camera, "key_id": finding.watermark.key_id, "p_value": finding.watermark.p_value}
+        yield {"code": CAMERA_AND_MARK, "sentence": SENTENCES[CAMERA_AND_MARK], "evidence": evidence}
 
 
 def record_of(finding: Finding) -> Said | None:
