@@ -256,6 +256,16 @@ def test_settings_that_cannot_be_used_are_errors_and_nothing_is_audited() -> Non
         audit([MIX], "tested", jobs=1, test=True)
 
 
+def test_a_self_test_is_part_of_the_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr("markai.audit.engine.self_test", lambda *each: given.append(each) or {"fpr": 1e-6})
+    found = audit([f"{MIX}/00.txt"], "out", Settings(keys=(Path("my.key"),), regimes=("eu",)), jobs=1, test=[Path("p")])
+    assert found["selftest"] == {"fpr": 1e-6}
+    assert [each["id"] for each in found["audit_rules"]] == ["EU-5", "EU-7"]
+    assert [key.id for key in given[0][0]] == [KEY.id]
+    assert given[0][1:2] == ([Path("p")],)
+
+
 def test_no_secret_is_written_down() -> None:
     audit([MIX], "out", Settings(keys=(Path("my.key"),), thorough=False), jobs=1, selection=Selection(limits=Limits()))
     said = Path("out/audit.json").read_text() + lines("out").decode()
