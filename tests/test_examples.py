@@ -123,3 +123,15 @@ def test_sign_and_recover_fails_where_an_answer_is_wrong(sign_and_recover, tmp_p
     monkeypatch.setattr(sign_and_recover, "stories", lambda data: [replace(told(data)[0], verdict="nothing found")])
     assert sign_and_recover.main(["--out", str(tmp_path)]) == 1
     assert "Not as expected: marked.png." in capsys.readouterr().out
+
+
+def test_audit_dataset(tmp_path):
+    """In a process of its own, as it starts others."""
+    script = [sys.executable, str(EXAMPLES / "audit_dataset.py"), "--out", "demo"]
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Every verdict is as expected." in done.stdout
+    assert "copied\tdemo/files/copied.png\tcopied-mark" in done.stdout
+    page = (tmp_path / "demo" / "audit" / "audit.html").read_text()
+    assert "tampered.png" in page
+    assert "not proof of human origin" in page

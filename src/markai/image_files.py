@@ -140,12 +140,16 @@ def read_file(data: bytes) -> PictureFile:
         return _READERS[name](data)
 
 
+class TooManyPixels(ImageError):
+    """The picture is larger than is decoded, and nothing is known to be wrong with it."""
+
+
 def check_size(width: int, height: int) -> None:
-    """Raise ImageError where a picture has no pixels or more than MAX_PIXELS."""
+    """Raise ImageError where a picture has no pixels, TooManyPixels where it has more than MAX_PIXELS."""
     if width < 1 or height < 1:
         raise ImageError(f"a picture of {width}x{height} holds no pixels - pass at least one")
     if width * height > MAX_PIXELS:
-        raise ImageError(f"{width}x{height} is more than {MAX_PIXELS:,} pixels - scale it down or cut it in tiles")
+        raise TooManyPixels(f"{width}x{height} is more than {MAX_PIXELS:,} pixels - scale it down or cut it in tiles")
 
 
 @contextmanager

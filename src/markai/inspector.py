@@ -74,10 +74,11 @@ class Finding(Evidence):
 class Inspector:
     """Says of files where they come from, by every layer. Threads may share it; ``close`` it or use ``with``.
 
-    ``key`` is a Key or a KeyRing, ``trust`` says whose signatures count, ``registry`` is the URL of a registry that
-    exists, or one that is open. ``fpr`` is kept by all marks of a file together. ``thorough`` also looks for several
-    marks in one picture, which takes seconds for large ones. Nothing is fetched from the network. Files of more than
-    ``max_bytes`` and pictures of more than ``max_pixels`` are refused before they are decoded.
+    ``key`` is a Key or a KeyRing; with None no marks are looked for. ``trust`` says whose signatures count,
+    ``registry`` is the URL of a registry that exists, or one that is open. ``fpr`` is kept by all marks of a file
+    together. ``thorough`` also looks for several marks in one picture, which takes seconds for large ones. Nothing is
+    fetched from the network. Files of more than ``max_bytes`` and pictures of more than ``max_pixels`` are refused
+    before they are decoded.
 
     >>> import markai, numpy
     >>> key, signer = Key(bytes(32)), markai.Signer.development("Acme")
@@ -96,7 +97,7 @@ class Inspector:
 
     def __init__(
         self,
-        key: Key | KeyRing,
+        key: Key | KeyRing | None,
         *,
         trust: Trust | None = None,
         registry: "str | Registry | None" = None,
@@ -106,25 +107,30 @@ class Inspector:
         max_bytes: int = pictures.MAX_BYTES,
         max_pixels: int = pictures.MAX_PIXELS,
     ) -> None:
-        self._ring, self._trust = KeyRing.of(key), trust if trust is not None else Trust.none()
+        self._ring = None if key is None else KeyRing.of(key)
+        self._trust = trust if trust is not None else Trust.none()
         if not 0 < fpr < 1:
             raise MethodError(f"fpr {fpr} is not a rate - choose a number between 0 and 1, such as 1e-6")
         self._fpr, self._thorough, self._threads = fpr, thorough, threads
         self._max_bytes, self._max_pixels = max_bytes, max_pixels
         self._registry, self._owns_registry = _opened(registry), isinstance(registry, str)
 
-    def inspect(self, data: Data, *, sidecar: Data | None = None, mime: str | None = None) -> Finding:
+    def inspect(
+        self, data: Data, *, sidecar: Data | None = None, mime: str | None = None, origin: Path | None = None
+    ) -> Finding:
         """Return what a file is, as a :class:`Finding`.
 
-        ``data`` is a path or the bytes of a file; ``sidecar`` and ``mime`` are as in ``markai.verify``.
+        ``data`` is a path or the bytes of a file; ``sidecar`` and ``mime`` are as in ``markai.verify``. ``origin`` is
+        the path that bytes were read from: a manifest beside it is taken as if the path had been given.
 
         Raises:
             ImageError: if the path cannot be read, or there are too many bytes or pixels.
             RegistryError: if the registry fails.
             MissingExtraError: if c2pa-python is not installed.
         """
-        path = Path(data) if isinstance(data, str | os.PathLike) else None
-        content = read_picture(path, self._max_bytes) if path else bytes(data)  # type: ignore[arg-type]
+        named = isinstance(data, str | os.PathLike)
+        path = Path(data) if named else origin  # type: ignore[arg-type]
+        content = read_picture(Path(data), self._max_bytes) if named else bytes(data)  # type: ignore[arg-type]
         if len(content) > self._max_bytes:
             raise ImageError(f"the file has more than {self._max_bytes:,} bytes - raise max_bytes for what is trusted")
         kind = media.media_type(content, mime, path)
@@ -171,7 +177,7 @@ class _Inspection:
             mime=self.mime,
             sha256=sha256(self.content).hexdigest(),
             manifest=self.manifest,
-            key_ids=tuple(key.id for key in self.by._ring),
+            key_ids=tuple(key.id for key in self.by._ring or ()),
             registry=self.by._registry is not None,
             watermark=watermark,
             marks=marks,
@@ -202,9 +208,9 @@ class _Inspection:
 
     def _marks(self, picture: Picture | None) -> tuple[Detection | None, tuple[Detection, ...]]:
         """Return the surest mark, and all of them; both searches share the rate of false positives."""
-        if picture is None:
-            return None, ()
         by = self.by
+        if picture is None or by._ring is None:
+            return None, ()
         rate = by._fpr / 2 if by._thorough else by._fpr
         first = detect(picture.pixels, by._ring, rate, threads=by._threads)
         found = [first] if first else []

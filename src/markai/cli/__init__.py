@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from markai import __version__
+from markai.cli.audit import audit
 from markai.cli.bench import bench
 from markai.cli.certs import certs
 from markai.cli.detect import detect
@@ -71,7 +72,7 @@ def cli(debug: bool) -> None:
     log.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-for command in (keygen, embed, detect, text, certs, sign, verify, mark, inspect, bench, doctor):
+for command in (keygen, embed, detect, text, certs, sign, verify, mark, inspect, audit, bench, doctor):
     cli.add_command(command)
 
 

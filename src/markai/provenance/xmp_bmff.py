@@ -1,4 +1,7 @@
-"""XMP packets in AVIF files (ISO/IEC 14496-12 and 23008-12): an item of type "mime" that describes the picture."""
+"""XMP packets in AVIF files (ISO/IEC 14496-12 and 23008-12): an item of type "mime" that describes the picture.
+
+EXIF, which is only read, is an item as well.
+"""
 
 import struct
 from collections import deque
@@ -8,10 +11,12 @@ from typing import Any
 
 from markai.errors import ImageError
 
-CONTENT_TYPE = b"application/rdf+xml\0"
+CONTENT_TYPE, EXIF_TYPE = b"application/rdf+xml\0", b"Exif"
 CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 IN_FILE, IN_IDAT = 0, 1  # construction methods
 MAX_ITEMS, MAX_DEPTH = 100_000, 10
+MAX_EXTENTS = 200_000  # of all items together: one that takes no bytes in the table costs its writer nothing
+MAX_METADATA = 16 << 20  # bytes of EXIF or XMP, of which extents may name the same ones over and over
 
 
 class Box:
@@ -42,6 +47,7 @@ class Meta:
     primary: int
     items: list[Item]
     packet_item: int | None
+    exif_item: int | None
     last_item: int
 
 
@@ -53,10 +59,30 @@ def find(data: bytes) -> bytes | None:
     """
     try:
         meta = _meta(data)
-        item = next((each for each in meta.items if each.number == meta.packet_item), None)
-        return _content(data, meta, item) if item else None
+        return _metadata(data, meta, meta.packet_item)
     except (struct.error, IndexError):
         raise _damaged() from None
+
+
+def find_exif(data: bytes) -> bytes | None:
+    """Return the EXIF data of a file from its TIFF header on, or None.
+
+    Raises:
+        ImageError: if the file is damaged.
+    """
+    try:
+        meta = _meta(data)
+        found = _metadata(data, meta, meta.exif_item)
+        return found[4 + int.from_bytes(found[:4], "big") :] if found else None  # it starts with where the header is
+    except (struct.error, IndexError):
+        raise _damaged() from None
+
+
+def _metadata(data: bytes, meta: Meta, number: int | None) -> bytes | None:
+    item = next((each for each in meta.items if each.number == number), None)
+    if item and sum(length for _, _, length in item.extents) > MAX_METADATA:
+        raise _damaged()
+    return _content(data, meta, item) if item else None
 
 
 def contents(data: bytes) -> list[bytes] | None:
@@ -139,16 +165,18 @@ def _meta(data: bytes) -> Meta:
     pitm = children[b"pitm"].body
     (primary,) = struct.unpack_from(">H" if data[pitm] == 0 else ">I", data, pitm + 4)
     items = _locations(data, children[b"iloc"])
-    packet_item, last = None, max([item.number for item in items], default=0)
-    for number, content_type in _entries(data, children[b"iinf"]):
+    located = {item.number for item in items}
+    described: dict[bytes, int] = {}
+    last = max(located, default=0)
+    for number, kind in _entries(data, children[b"iinf"]):
         last = max(last, number)
-        if content_type == CONTENT_TYPE and packet_item is None and any(item.number == number for item in items):
-            packet_item = number
-    return Meta(box, children, primary, items, packet_item, last)
+        if number in located:
+            described.setdefault(kind, number)
+    return Meta(box, children, primary, items, described.get(CONTENT_TYPE), described.get(EXIF_TYPE), last)
 
 
 def _entries(data: bytes, box: Box) -> Iterator[tuple[int, bytes]]:
-    """Yield (item, content type) of the item information; the type of items that are not "mime" is empty."""
+    """Yield (item, type) of the item information: the content type of "mime" items, the item type of others."""
     start = box.body + (6 if data[box.body] == 0 else 8)
     for entry in _boxes(data, start, box.end):
         version = data[entry.body]
@@ -161,7 +189,7 @@ def _entries(data: bytes, box: Box) -> Iterator[tuple[int, bytes]]:
             name_end = data.index(b"\0", at + 4, entry.end) + 1 if b"\0" in data[at + 4 : entry.end] else entry.end
             yield number, data[name_end : name_end + len(CONTENT_TYPE)]
         else:
-            yield number, b""
+            yield number, data[at : at + 4]
 
 
 class _Fields:
@@ -186,13 +214,16 @@ def _locations(data: bytes, box: Box) -> list[Item]:
     offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     if version > 2:
         raise _damaged()
-    items = []
+    items, extents = [], 0
     for _ in range(min(fields.take(4 if version == 2 else 2), MAX_ITEMS)):
         item = Item(fields.take(4 if version == 2 else 2))
         item.method = fields.take(2) & 15 if version else IN_FILE
         item.reference = fields.take(2)
-        base = fields.take(base_size)
-        for _ in range(fields.take(2)):
+        base, count = fields.take(base_size), fields.take(2)
+        extents += count
+        if extents > MAX_EXTENTS:
+            raise _damaged()
+        for _ in range(count):
             index = fields.take(index_size) if version else 0
             item.extents.append((index, base + fields.take(offset_size), fields.take(length_size)))
         items.append(item)
