@@ -5,8 +5,9 @@ What a text repeats does not depend on the key, so it is found once and scored u
 for passages included; that of the sum over the text, corrected for nothing; the same with ties split at random, which
 is uniform where the null is right, while sums of few values leave room below; and that of one window, drawn at random.
 Every tenth trial also weighs tokens by the model. Tails of the same score are computed once. One trial in 500 goes
-through ``detect`` as well, which computes everything anew and must say the same. Readers of payloads have fewer trials,
-for their decoder takes most of the time. ``text.py`` runs this; resumable per text and scheme.
+through ``detect`` as well, which computes everything anew and must say the same. Green lists have a million trials,
+other schemes, which share all but the levels of a score with them, 70,000, and readers of payloads fewer still, for
+their decoder takes most of the time. ``text.py`` runs this; resumable per text and scheme.
 """
 
 import hashlib
@@ -47,8 +48,9 @@ LEVELS = ("whole", "text", "split", "window", "weighted whole", "weighted text")
 SCHEMES = ("text-bias", "text-bias@hashing=self,width=4", "text-gumbel", "text-tournament", "text-words")
 READERS = ("text-bias@payload=4", "text-gumbel@payload=4", "text-tournament@payload=4")
 THEIRS = {"transformers/lefthash": GreenLists("lefthash"), "transformers/selfhash": GreenLists("selfhash")}
-PAYLOAD_SHARE = 50  # of the trials of a scheme, its reader of payloads has one in so many
-THEIR_KEYS = 24  # for each text, of the detectors of transformers
+SHARES = {"text-bias": 1}  # of the number of trials a scheme has one in so many, as given here or
+SHARE, PAYLOAD_SHARE = 16, 500  # one of these, readers of payloads the second
+THEIR_KEYS = 4  # for each text, of the detectors of transformers
 WEIGHTED_EVERY, FOUND_EVERY = 10, 500
 LENGTHS = (100, 200, 400, 1000)  # tokens
 PASSAGES = 8  # of each corpus
@@ -240,12 +242,13 @@ def _run(task: Task, path: Path) -> None:
 
 
 def measure(number: int, work: Path, jobs: int) -> dict[str, Any]:
-    """Run what is missing of all schemes, ``number`` trials each, and return the counts."""
+    """Run what is missing of all schemes, ``number`` trials of the first, and return the counts."""
     todo = cases()
     _TODO[:] = todo
     each = -(-number // len(todo))
     few = max(1, each // PAYLOAD_SHARE)
-    tasks: list[Task] = [("trials", at, name, each) for name in SCHEMES for at in range(len(todo))]
+    shares = [(name, max(1, each // SHARES.get(name, SHARE))) for name in SCHEMES]
+    tasks: list[Task] = [("trials", at, name, count) for name, count in shares for at in range(len(todo))]
     tasks += [("theirs", at, name, THEIR_KEYS) for name in THEIRS for at in range(len(todo))]
     tasks += [("fixed", at, name, 1) for name in SCHEMES for at in range(len(text_corpora.NAMES))]
     tasks += [("trials", at, name, few) for name in READERS for at in range(len(todo))]
