@@ -29,7 +29,7 @@ LAYERS = [
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
     {"bench", "provenance"},
-    {"marker", "inspection", "inspector"},
+    {"marker", "marker_text", "marked", "inspection", "inspector"},
     {"audit"},
     {"cli", "integrations"},
 ]

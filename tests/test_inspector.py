@@ -19,7 +19,7 @@ from markai.errors import ImageError, KeyFileError, MethodError, RegistryError
 from markai.inspection import contradictions, verdicts
 from markai.inspection.verdicts import Verdict
 from markai.inspector import Finding
-from markai.marker import Marked
+from markai.marked import Marked
 from markai.provenance import Claim, SoftBinding
 from markai.provenance.registry import Record, Registry
 from markai.provenance.xmp import claim_fields

@@ -1,7 +1,8 @@
 """``Inspector``: reads every layer of a file, asks the registry, and says what it comes to and what does not fit."""
 
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -9,20 +10,24 @@ from typing import TYPE_CHECKING, Any, Self
 
 import markai.provenance.media as media
 from markai import image as pictures
+from markai import watermarks
 from markai.api import detect, detect_all
 from markai.detection import Detection
 from markai.errors import ImageError, MethodError, MissingExtraError
 from markai.files import read_picture
 from markai.image import Picture
 from markai.inspection.contradictions import Contradiction, contradictions, key_of
-from markai.inspection.evidence import Evidence, Likeness, Lookalike
+from markai.inspection.evidence import Evidence, Likeness, Lookalike, looked_for
 from markai.inspection.recovery import Recovery
 from markai.inspection.verdicts import Verdict, decide, established, layers
 from markai.keys import Key, KeyRing
 from markai.provenance import Trust, Verification, verify, xmp_files
+from markai.text.search import BY_TOKENS, BY_WORDS, search
 
 if TYPE_CHECKING:
     from markai.provenance.registry import Record, Registry
+
+MAX_TEXT = 16 << 20  # bytes: twenty books; the sketch of one takes a second
 
 Data = bytes | str | os.PathLike[str]
 
@@ -78,7 +83,8 @@ class Inspector:
     ``registry`` is the URL of a registry that exists, or one that is open. ``fpr`` is kept by all marks of a file
     together. ``thorough`` also looks for several marks in one picture, which takes seconds for large ones. Nothing is
     fetched from the network. Files of more than ``max_bytes`` and pictures of more than ``max_pixels`` are refused
-    before they are decoded.
+    before they are decoded. Marks on the tokens of a model are looked for in texts with its ``tokenizer``;
+    ``text_marks`` are marks that were written with other parameters than the usual ones (``TextMark``).
 
     >>> import markai, numpy
     >>> key, signer = Key(bytes(32)), markai.Signer.development("Acme")
@@ -106,6 +112,8 @@ class Inspector:
         threads: int = 1,
         max_bytes: int = pictures.MAX_BYTES,
         max_pixels: int = pictures.MAX_PIXELS,
+        tokenizer: Any = None,
+        text_marks: Sequence[Any] = (),
     ) -> None:
         self._ring = None if key is None else KeyRing.of(key)
         self._trust = trust if trust is not None else Trust.none()
@@ -113,6 +121,7 @@ class Inspector:
             raise MethodError(f"fpr {fpr} is not a rate - choose a number between 0 and 1, such as 1e-6")
         self._fpr, self._thorough, self._threads = fpr, thorough, threads
         self._max_bytes, self._max_pixels = max_bytes, max_pixels
+        self._tokenizer, self._text_marks = tokenizer, tuple(text_marks)
         self._registry, self._owns_registry = _opened(registry), isinstance(registry, str)
 
     def inspect(
@@ -171,23 +180,50 @@ class _Inspection:
         self.notes: list[str] = []
 
     def finding(self) -> Finding:
-        picture = self._picture()
-        watermark, marks = self._marks(picture)
+        picture, text = self._picture(), self._text()
+        watermark, marks = self._marks(picture) if text is None else self._text_marks(text)
         evidence = Evidence(
             mime=self.mime,
             sha256=sha256(self.content).hexdigest(),
             manifest=self.manifest,
             key_ids=tuple(key.id for key in self.by._ring or ()),
             registry=self.by._registry is not None,
+            methods=self._methods(picture, text),
             watermark=watermark,
             marks=marks,
             metadata=self._metadata(),
         )
-        evidence = self._with_records(evidence, picture)
-        self._note_unknown_keys(evidence)
+        evidence = self._with_records(evidence, picture, text)
+        self._note_unknown_marks(evidence)
         found = contradictions(evidence)
         said = {each.name: getattr(evidence, each.name) for each in fields(Evidence)} | {"notes": tuple(self.notes)}
         return Finding(**said, contradictions=found, verdict=decide(evidence, found))
+
+    def _methods(self, picture: Picture | None, text: str | None) -> tuple[str, ...]:
+        """Return the marks that are looked for."""
+        if text is None:
+            return () if picture is None else tuple(watermarks.keyed_names())
+        return (*(BY_TOKENS if self.by._tokenizer else ()), *BY_WORDS)
+
+    def _text(self) -> str | None:
+        if not self.mime.startswith("text/"):
+            return None
+        try:
+            if len(self.content) > MAX_TEXT:
+                self.notes.append(f"The text has more than {MAX_TEXT:,} bytes, too many to read.")
+                return None
+            return self.content.decode()
+        except UnicodeDecodeError as error:
+            self.notes.append(f"The text cannot be read: {error}")
+            return None
+
+    def _text_marks(self, text: str) -> tuple[Detection, tuple[Detection, ...]]:
+        by = self.by
+        others = by._text_marks if by._tokenizer else ()
+        found = search(text, by._ring, by._tokenizer, by._fpr, others=others)
+        if not by._tokenizer:
+            self.notes.append("Only marks on words were looked for: those on tokens need the tokenizer of the model.")
+        return found, (found,) if found else ()
 
     def _picture(self) -> Picture | None:
         if not self.mime.startswith("image/") or self.mime == "image/svg+xml":
@@ -227,12 +263,14 @@ class _Inspection:
             self.notes.append(f"The metadata cannot be read: {error}")
             return {}
 
-    def _with_records(self, evidence: Evidence, picture: Picture | None) -> Evidence:
+    def _with_records(self, evidence: Evidence, picture: Picture | None, text: str | None) -> Evidence:
         registry = self.by._registry
         if registry is None:
             return evidence
         digest = bytes.fromhex(evidence.sha256)
-        recovery = Recovery(registry, self.by._trust, digest, lambda record, mark: _agreement(record, mark, picture))
+        recovery = Recovery(
+            registry, self.by._trust, digest, lambda record, mark: _agreement(record, mark, picture, text)
+        )
         records = recovery.by_marks(evidence.marks)
         known = {each.record.id for each in records}
         records += [each for each in recovery.by_manifest(self.manifest) if each.record.id not in known]
@@ -241,27 +279,34 @@ class _Inspection:
             from markai.provenance.registry import fingerprint
 
             alike = recovery.by_looks(fingerprint(picture.pixels, picture.alpha), "image")
+        elif not records and text is not None:
+            from markai.provenance.registry import text_fingerprint
+
+            alike = recovery.by_looks(text_fingerprint(text), "text")
         said = {each.name: getattr(evidence, each.name) for each in fields(Evidence)}
         return Evidence(**said | {"records": tuple(records), "lookalikes": tuple(alike)})
 
-    def _note_unknown_keys(self, evidence: Evidence) -> None:
+    def _note_unknown_marks(self, evidence: Evidence) -> None:
         if evidence.watermark is None or evidence.watermark:
             return
         for binding in self.manifest.soft_bindings:
             key_id = key_of(evidence, binding)
-            if key_id not in evidence.key_ids:
+            if not looked_for(evidence, binding, key_id):
                 name = f"key {key_id}" if key_id else "a key that it does not name"
                 self.notes.append(f"The manifest names a mark ({binding.alg}) under {name}, which was not looked for.")
 
 
-def _agreement(record: "Record", mark: Detection | None, picture: Picture | None) -> Likeness | None:
-    """Return how a picture agrees with a record's sketch; None where one of the two is missing."""
-    if picture is None or not record.sketch:
-        return None
-    from markai.provenance.registry import agreement
+def _agreement(record: "Record", mark: Detection | None, picture: Picture | None, text: str | None) -> Likeness | None:
+    """Return how the content agrees with a record's sketch; None where they do not compare."""
+    from markai.provenance.registry import agreement, text_agreement
 
-    geometry, coverage = (mark.geometry, mark.coverage) if mark else (None, None)
+    kind = record.media_type.partition("/")[0]
     try:
+        if text is not None:
+            return text_agreement(record.sketch, text) if record.sketch and kind == "text" else None
+        if picture is None or not record.sketch or kind == "text":
+            return None
+        geometry, coverage = (mark.geometry, mark.coverage) if mark else (None, None)
         return agreement(record.sketch, picture.pixels, geometry, coverage, picture.alpha)
     except ValueError:  # a sketch of a newer format
         return None
@@ -269,16 +314,9 @@ def _agreement(record: "Record", mark: Detection | None, picture: Picture | None
 
 def _plain(mark: Detection) -> dict[str, Any]:
     """Return plain values for JSON, of the map of where the mark is only the share."""
-    row = {each.name: getattr(mark, each.name) for each in fields(mark) if each.name not in ("coverage", "geometry")}
-    return {
-        **row,
-        "detected": mark.detected,
-        "p_value": mark.p_value,
-        "payload": None if mark.payload is None else mark.payload.hex(),
-        "reasons": list(mark.reasons),
-        "geometry": mark.geometry and asdict(mark.geometry),
-        "share": round(mark.coverage.share, 4) if mark.coverage else None,
-    }
+    row = replace(mark, coverage=None).to_dict()
+    del row["coverage"]
+    return {**row, "share": round(mark.coverage.share, 4) if mark.coverage else None}
 
 
 def _opened(registry: "str | Registry | None") -> "Registry | None":

@@ -1,4 +1,4 @@
-"""``Marker``: watermark, metadata, signature and record of a picture in one call, all of them or none.
+"""``Marker``: watermark, metadata, signature and record of a picture or a text in one call, all of them or none.
 
 The order is what makes the four fit: the payload is drawn first, the pixels are marked and encoded, metadata (XMP) goes
 in, the signature is made over all of it, and last of all the record is written, in one transaction. Nothing is handed
@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -23,11 +23,14 @@ from markai import image_export, provenance, watermarks
 from markai.api import DEFAULT_METHOD, STRENGTHS
 from markai.detection import Detection
 from markai.errors import CapacityError, KeyFileError, MethodError, PayloadError
-from markai.files import read_picture, staged
+from markai.files import read_picture
 from markai.image_arrays import Array
 from markai.keys import Key
+from markai.marked import Marked
+from markai.marker_text import NO_METHOD, TEXT, decoded, encoded, read_back
 from markai.payload import MAX_PAYLOAD
 from markai.provenance import Claim, Signed, Signer, SoftBinding, Tc260
+from markai.provenance.media import media_type
 
 if TYPE_CHECKING:
     from markai.provenance.registry import Record, Registry
@@ -39,56 +42,6 @@ AGAIN = 1.5  # times as strong over an earlier mark of the same key: at 1 every 
 FPR = 1e-6  # for the mark that is there already, and for reading back what lossy formats kept
 
 log = logging.getLogger("markai")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marked:
-    """What :meth:`Marker.mark` made.
-
-    ``data`` is the file, with its manifest inside; where its format holds none, ``sidecar`` is the manifest, to lie
-    beside it as NAME.c2pa. ``payload`` is what the mark carries, ``record_id`` names the record in the registry (None
-    without one), ``manifest`` and ``manifest_id`` the manifest. ``earlier`` is the mark that was in the picture before,
-    where one of the same key was noticed.
-    """
-
-    data: bytes = field(repr=False)
-    payload: bytes
-    method: str
-    key_id: str
-    mime: str
-    claim: Claim
-    manifest: bytes = field(repr=False)
-    manifest_id: str
-    sidecar: bytes | None = field(default=None, repr=False)
-    record_id: str | None = None
-    time_stamped: bool = False
-    earlier: Detection | None = None
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file, and its sidecar where there is one, whole or not at all.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
-        with ExitStack() as stack:
-            self.stage(Path(path), stack)
-
-    def stage(self, path: Path, stack: ExitStack) -> None:
-        """Write the file beside its name; it gets its name, after its sidecar, when the stack is left."""
-        stack.enter_context(staged(path, self.data))
-        if self.sidecar is not None:
-            stack.enter_context(staged(path.with_name(path.name + ".c2pa"), self.sidecar))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, without the file and the manifest."""
-        names = ("method", "key_id", "mime", "manifest_id", "record_id", "time_stamped")
-        return {
-            "payload": self.payload.hex(),
-            **{name: getattr(self, name) for name in names},
-            "sha256": sha256(self.data).hexdigest(),
-            "claim": self.claim.to_dict(),
-            "earlier": self.earlier and self.earlier.to_dict() | {"coverage": None},
-        }
 
 
 class Marker:
@@ -167,12 +120,13 @@ class Marker:
     ) -> Any:
         """Return a file that is marked, described, signed and recorded, as :class:`Marked`; of a batch, a list.
 
-        ``image`` is anything that ``markai.embed`` takes. Bytes of a file keep their format and metadata unless
-        ``format`` ("png", "jpeg", "webp", "avif", "tiff") asks for another; everything else becomes a new file, PNG by
-        default; ``quality`` is then that of JPEG, WebP and AVIF. A manifest that is in the bytes stays as an
-        ingredient; a mark of the same key that is in the pixels is noticed, and the new one made strong enough to be
-        the one that is found. ``payload`` is drawn by the registry, or at random without one, unless it is given;
-        ``claim`` is a new one unless it is given, made by :meth:`claim`. A batch takes one of each for every picture.
+        ``image`` is anything that ``markai.embed`` takes, or a str: a text, as in :meth:`mark_text`. Bytes of a file
+        keep their format and metadata unless ``format`` ("png", "jpeg", "webp", "avif", "tiff") asks for another;
+        everything else becomes a new file, PNG by default; ``quality`` is then that of JPEG, WebP and AVIF. A manifest
+        that is in the bytes stays as an ingredient; a mark of the same key that is in the pixels is noticed, and the
+        new one made strong enough to be the one that is found. ``payload`` is drawn by the registry, or at random
+        without one, unless it is given; ``claim`` is a new one unless it is given, made by :meth:`claim`. A batch takes
+        one of each for every picture.
 
         All or nothing: where this raises, the registry has no record of it, and of a batch none of any.
 
@@ -185,17 +139,51 @@ class Marker:
             RegistryError: if the record cannot be written.
             PayloadTakenError: if a payload that was given is recorded already.
         """
-        batch = None if isinstance(image, str | os.PathLike) else pictures.split_batch(image)
+        batch = None if isinstance(image, str) else pictures.split_batch(image)
         items = [image] if batch is None else batch[0]
         payloads = self._payloads(_of_each(payload, bytes, "payload", batch is not None, len(items)), len(items))
         claims = _of_each(claim, Claim, "claim", batch is not None, len(items)) or [self.claim() for _ in items]
         drafts = [
-            self._draft(item, format, carried, quality, said)
+            self._draft_text(item, None, carried, said)
+            if isinstance(item, str)
+            else self._draft(item, format, carried, quality, said)
             for item, carried, said in zip(items, payloads, claims, strict=True)
         ]
         self._commit(drafts)
         made = [draft.marked for draft in drafts]
         return made[0] if batch is None else made
+
+    def mark_text(
+        self,
+        text: str,
+        mark: Any = None,
+        tokenizer: Any = None,
+        payload: bytes | None = None,
+        *,
+        claim: Claim | None = None,
+    ) -> Marked:
+        """Describe, sign and record a text, whose mark was written when it was generated; the manifest is a sidecar.
+
+        ``mark`` is the ``TextMark`` or ``WordMark`` that wrote it, or the name of one with the usual parameters, such
+        as "text-gumbel". It is looked for in the text, with the ``tokenizer`` of its model, and what is not readable
+        there is not signed. Its payload (:meth:`reserve` four bytes before generating) goes into the soft binding and
+        finds the record; ``payload`` says what it must be where ``mark`` is only a name. Without a mark the text is
+        signed and recorded all the same.
+
+        >>> signer = Signer.development("Acme")
+        >>> out = Marker(Key(bytes(32)), signer=signer, provider="Acme", system="LM", version="1").mark_text("Hello.")
+        >>> out.data, out.mime, provenance.verify(out.data, sidecar=out.sidecar, mime=out.mime).status
+        (b'Hello.', 'text/plain', 'valid')
+
+        Raises:
+            CapacityError: if the mark cannot be read in the text, or says something else.
+            KeyFileError: if the mark is of another key.
+            MethodError: if there is no such mark, or it needs a tokenizer.
+            MarkaiError: as :meth:`mark` does.
+        """
+        draft = self._read_draft(text, mark, tokenizer, payload, claim or self.claim())
+        self._commit([draft])
+        return draft.marked
 
     def mark_file(
         self,
@@ -206,19 +194,28 @@ class Marker:
         *,
         quality: int | None = None,
         claim: Claim | None = None,
+        mark: Any = None,
+        tokenizer: Any = None,
     ) -> Marked:
         """Mark one file into another, with a sidecar beside it where its format holds no manifest.
 
         The file is written under another name first, then the record, then it gets its own: at that name there is
-        never half a file, and never one without a record. What is there already is replaced.
+        never half a file, and never one without a record. What is there already is replaced. A file that its name or
+        content says is text goes as in :meth:`mark_text`, to which ``mark`` and ``tokenizer`` belong.
 
         Raises:
             OutputError: if it cannot be written; nothing is recorded, unless it could not get its name at the very end.
-            MarkaiError: as :meth:`mark` does.
+            MarkaiError: as :meth:`mark` and :meth:`mark_text` do.
         """
         data = read_picture(Path(source), pictures.MAX_BYTES)
-        (carried,) = self._payloads(_of_each(payload, bytes, "payload", False, 1), 1)
-        draft = self._draft(data, format, carried, quality, claim or self.claim())
+        said, given = claim or self.claim(), _of_each(payload, bytes, "payload", False, 1)
+        if media_type(data, path=Path(source)).startswith("text/"):
+            if format is not None or quality is not None:
+                raise MethodError("a text is written as it is - leave format and quality out")
+            draft = self._read_draft(decoded(data), mark, tokenizer, payload, said)
+        else:
+            (carried,) = self._payloads(given, 1)
+            draft = self._draft(data, format, carried, quality, said)
         with ExitStack() as stack:
             draft.marked.stage(Path(target), stack)
             self._commit([draft])
@@ -291,8 +288,32 @@ class Marker:
         signed = provenance.sign(
             data, self.signer, claim, parent=_with_manifest(file), bindings=bindings, watermarked=True
         )
-        record = self._record(signed, payload, claim, pixels) if self._registry is not None else None
-        return _Draft(self._marked(signed, payload, claim, pixels.earlier, record), record)
+        record = None
+        if self._registry is not None:
+            assert pixels.looks is not None
+            record = self._record(signed, payload, self._method, claim, pixels.looks, pixels.earlier)
+        return _Draft(self._marked(signed, payload, self._method, claim, pixels.earlier, record), record)
+
+    def _read_draft(self, text: str, mark: Any, tokenizer: Any, payload: bytes | None, claim: Claim) -> "_Draft":
+        """Look for the mark that is to be in a text, and do everything but the record."""
+        found = None if mark is None else read_back(text, mark, tokenizer, payload, self.key)
+        carried = found.payload if found else payload
+        (carried,) = self._payloads(None if carried is None else [carried], 1)
+        return self._draft_text(text, found, carried, claim)
+
+    def _draft_text(self, text: str, found: Detection | None, payload: bytes, claim: Claim) -> "_Draft":
+        """Do everything but the record, for a text and the mark that was found in it."""
+        method = (found.method or NO_METHOD) if found else NO_METHOD
+        bindings = [SoftBinding.of(method, found.payload, self.key.id)] if found and found.payload else []
+        signed = provenance.sign(
+            encoded(text), self.signer, claim, mime=TEXT, bindings=bindings, watermarked=found is not None
+        )
+        record = None
+        if self._registry is not None:
+            from markai.provenance.registry import text_fingerprint, text_sketch
+
+            record = self._record(signed, payload, method, claim, (text_fingerprint(text), text_sketch(text)), None)
+        return _Draft(self._marked(signed, payload, method, claim, None, record), record)
 
     def _read_back(self, data: bytes, payload: bytes, earlier: Detection | None) -> None:
         look = self._mark.look(pictures.open_picture(data, read_only=True).pixels)
@@ -306,32 +327,44 @@ class Marker:
             return self._mark.glance(look, self.key, FPR)
         return self._mark.find(look, self.key, FPR)
 
-    def _record(self, signed: Signed, payload: bytes, claim: Claim, pixels: "_Pixels") -> "Record":
+    def _record(
+        self,
+        signed: Signed,
+        payload: bytes,
+        method: str,
+        claim: Claim,
+        looks: tuple[bytes, bytes],
+        earlier: Detection | None,
+    ) -> "Record":
         from markai.provenance.registry import Record
 
-        assert pixels.looks is not None
-        earlier = pixels.earlier
         before = {"earlier": f"{earlier.key_id}:{(earlier.payload or b'').hex()}"} if earlier else {}
         return Record(
             payload=payload,
             key_id=self.key.id,
-            method=self._method,
+            method=method,
             media_type=signed.mime,
             sha256=sha256(signed).digest(),
             manifest=signed.manifest,
             manifest_id=signed.manifest_id,
-            fingerprint=pixels.looks[0],
-            sketch=pixels.looks[1],
+            fingerprint=looks[0],
+            sketch=looks[1],
             claim={**claim.to_dict(), **before},
         )
 
     def _marked(
-        self, signed: Signed, payload: bytes, claim: Claim, earlier: Detection | None, record: "Record | None"
+        self,
+        signed: Signed,
+        payload: bytes,
+        method: str,
+        claim: Claim,
+        earlier: Detection | None,
+        record: "Record | None",
     ) -> Marked:
         return Marked(
             data=signed.data,
             payload=payload,
-            method=self._method,
+            method=method,
             key_id=self.key.id,
             mime=signed.mime,
             claim=claim,

@@ -17,7 +17,7 @@ from markai.cli.common import (
     shown,
 )
 from markai.cli.detect import read_input
-from markai.cli.options import registry_options, registry_url, trust_options
+from markai.cli.options import load_tokenizer, registry_options, registry_url, tokenizer_option, trust_options
 from markai.cli.verify import load_trust
 from markai.files import Source, find_pictures, write_atomically
 
@@ -35,6 +35,7 @@ from markai.files import Source, find_pictures, write_atomically
     help="The false-positive rate that the marks of a file keep together.",
 )
 @click.option("--quick", is_flag=True, help="Do not look for several marks in one picture.")
+@tokenizer_option
 @click.option("--sidecar", metavar="FILE", type=click.Path(path_type=Path), help="The manifest of the one INPUT.")
 @click.option("--mime", metavar="TYPE", help="The media type of files that have no signature of their own.")
 @click.option(
@@ -59,6 +60,7 @@ def inspect(
     registry_file: Path | None,
     fpr: float,
     quick: bool,
+    tokenizer_file: Path | None,
     sidecar: Path | None,
     mime: str | None,
     extracted: Path | None,
@@ -97,6 +99,7 @@ def inspect(
         registry=registry_url(ctx, registry, registry_file),
         fpr=fpr,
         thorough=not quick,
+        tokenizer=load_tokenizer(tokenizer_file),
     )
 
     def work(source: Source) -> Row:

@@ -19,13 +19,21 @@ from markai.cli.common import (
     shown,
 )
 from markai.cli.embed import METHOD, STRENGTHS, payload_bytes, plan
-from markai.cli.options import claim_options, registry_options, registry_url, signer_options
+from markai.cli.options import (
+    claim_options,
+    load_tokenizer,
+    registry_options,
+    registry_url,
+    signer_options,
+    tokenizer_option,
+)
 from markai.cli.sign import load_signer
 from markai.errors import OutputError
 from markai.files import FORMAT_OF, Source, read_picture, remove_leftovers, same_file
 
 if TYPE_CHECKING:
-    from markai.marker import Marked, Marker
+    from markai.marked import Marked
+    from markai.marker import Marker
 
 
 @click.command()
@@ -47,6 +55,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="A stronger mark survives more, and shows sooner.",
 )
+@click.option("--text-mark", metavar="NAME", help="The mark that texts were written with, such as text-gumbel.")
+@tokenizer_option
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist; needed to mark files in place.")
 @recursive_option
 @jobs_option
@@ -74,6 +84,8 @@ def mark(
     payload_hex: str | None,
     method: str,
     strength: float,
+    text_mark: str | None,
+    tokenizer_file: Path | None,
     overwrite: bool,
     recursive: bool,
     jobs: int,
@@ -82,7 +94,9 @@ def mark(
     """Mark, describe, sign and record pictures at once.
 
     Each gets an invisible mark with an id of its own, IPTC metadata, a C2PA manifest, and a record in the
-    registry, by which "markai inspect" finds the manifest again when the file has lost it.
+    registry, by which "markai inspect" finds the manifest again when the file has lost it. A text (.txt, .md) is
+    described, signed beside it and recorded; its mark was written when it was generated, and with --text-mark it
+    must be readable there.
 
     All or nothing: a file appears whole, signed and recorded, or not at all. An interrupted run is taken up by the
     same command: what exists already is skipped, and in place what is marked already. Exit code 0: done; 2: an
@@ -95,6 +109,7 @@ def mark(
     targets = _renamed(plan(inputs, output, recursive, overwrite), wanted)
     if content and len(targets) != 1:
         raise click.UsageError(f"one payload and {len(targets)} pictures - leave it out, and each gets its own")
+    tokenizer = load_tokenizer(tokenizer_file)
     for folder in {target.parent for target in targets.values()}:
         remove_leftovers(folder)
     marker = Marker(
@@ -115,7 +130,10 @@ def mark(
         if _is_done(marker, source.path, target, overwrite):
             return {"output": str(target), "status": "exists"}
         named = wanted or _format_for(source.path, target)
-        return _row(marker.mark_file(source.path, target, named, content, quality=quality), target)
+        marked = marker.mark_file(
+            source.path, target, named, content, quality=quality, mark=text_mark, tokenizer=tokenizer
+        )
+        return _row(marked, target)
 
     with marker:
         show = partial(show_row, as_json=as_json, in_words=in_words)

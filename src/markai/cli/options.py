@@ -100,6 +100,26 @@ registry_options = _several(
     click.option("--registry-file", metavar="FILE", type=file_type, help="A file that holds the URL."),
 )
 
+tokenizer_option = click.option(
+    "--tokenizer",
+    "tokenizer_file",
+    metavar="FILE",
+    type=file_type,
+    help="The tokenizer.json of the model that may have written the texts.",
+)
+
+
+def load_tokenizer(file: Path | None) -> Any:
+    """Return the tokenizer in a file, or None without one.
+
+    Raises:
+        MethodError: if it is none.
+        MissingExtraError: if the tokenizers package is missing.
+    """
+    from markai.text.tokens import loaded
+
+    return None if file is None else loaded(file)
+
 
 def registry_url(ctx: click.Context, url: str | None, file: Path | None) -> str | None:
     """Return the URL of the registry, which is never shown: it may hold a password.

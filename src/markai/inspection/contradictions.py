@@ -12,6 +12,7 @@ from markai.inspection.evidence import (
     bindings_of,
     binds,
     ingredients,
+    looked_for,
     reasons_in_words,
 )
 from markai.provenance import SoftBinding
@@ -153,7 +154,7 @@ def _missing(evidence: Evidence) -> Iterator[Contradiction]:
         return
     for binding in evidence.manifest.soft_bindings:
         key_id = key_of(evidence, binding)
-        if key_id in evidence.key_ids:
+        if looked_for(evidence, binding, key_id):
             yield Contradiction(MARK_MISSING, {"stated": binding.to_dict(), "key_id": key_id})
 
 

@@ -71,7 +71,8 @@ class Recovered:
         """Whether the stored manifest is as it was signed and belongs to the record, which is as it was logged."""
         record, found = self.record, self.manifest
         named = found.manifest_id == record.manifest_id
-        return self.logged and named and holds(found, record.created) and binds(found, record.method, record.payload)
+        bound = self.by == "manifest" or binds(found, record.method, record.payload)
+        return self.logged and named and bound and holds(found, record.created)
 
     @property
     def trusted(self) -> bool:
@@ -124,7 +125,8 @@ class Lookalike:
 class Evidence:
     """What the layers say, before anything is concluded.
 
-    ``key_ids`` are those of the keys that were tried, ``registry`` says whether one was asked.
+    ``key_ids`` are those of the keys that were tried, ``methods`` the marks that were looked for, ``registry`` says
+    whether one was asked.
     """
 
     mime: str
@@ -132,6 +134,7 @@ class Evidence:
     manifest: Verification
     key_ids: tuple[str, ...]
     registry: bool
+    methods: tuple[str, ...] = ()
     watermark: Detection | None = None
     marks: tuple[Detection, ...] = ()
     metadata: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -203,6 +206,12 @@ def bindings_of(manifest: Manifest, method: str | None) -> list[SoftBinding]:
     except SigningError:
         return []
     return [binding for binding in manifest.soft_bindings if binding.alg == wanted]
+
+
+def looked_for(evidence: Evidence, binding: SoftBinding, key_id: str | None) -> bool:
+    """Say whether the mark that a binding names would have been found, were it there."""
+    algorithms = {algorithm_of(method) for method in evidence.methods}
+    return key_id in evidence.key_ids and binding.alg in algorithms
 
 
 def reasons_in_words(reasons: tuple[Reason, ...]) -> list[str]:

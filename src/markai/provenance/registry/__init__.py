@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from markai.provenance.registry.likeness import Agreement, agreement, sketch
     from markai.provenance.registry.records import ConsistencyProof, InclusionProof, Match, Record, TreeHead
     from markai.provenance.registry.store import Registry
+    from markai.provenance.registry.text_likeness import TextAgreement, text_agreement, text_sketch
 
 __all__ = [
     "Agreement",
@@ -29,12 +30,15 @@ __all__ = [
     "Match",
     "Record",
     "Registry",
+    "TextAgreement",
     "TreeHead",
     "agreement",
     "fingerprint",
     "hamming",
     "sketch",
+    "text_agreement",
     "text_fingerprint",
+    "text_sketch",
 ]
 
 _HOME = {
@@ -45,12 +49,15 @@ _HOME = {
     "Match": "records",
     "Record": "records",
     "Registry": "store",
+    "TextAgreement": "text_likeness",
     "TreeHead": "records",
     "agreement": "likeness",
     "fingerprint": "fingerprints",
     "hamming": "fingerprints",
     "sketch": "likeness",
+    "text_agreement": "text_likeness",
     "text_fingerprint": "fingerprints",
+    "text_sketch": "text_likeness",
 }
 
 
