@@ -217,9 +217,11 @@ class _Inspection:
             self.notes.append(f"The text cannot be read: {error}")
             return None
 
-    def _text_marks(self, text: str) -> tuple[Detection, tuple[Detection, ...]]:
+    def _text_marks(self, text: str) -> tuple[Detection | None, tuple[Detection, ...]]:
         by = self.by
         others = by._text_marks if by._tokenizer else ()
+        if by._ring is None and not others:
+            return None, ()
         found = search(text, by._ring, by._tokenizer, by._fpr, others=others)
         if not by._tokenizer:
             self.notes.append("Only marks on words were looked for: those on tokens need the tokenizer of the model.")

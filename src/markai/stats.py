@@ -80,7 +80,7 @@ def log10_score_tail(score: int, null: NDArray[np.float64], counts: Sequence[int
     (0.0, -inf)
     """
     tail = _Lattice(null, counts)
-    if score <= tail.mean - 9 * tail.deviation:  # p > 1 - 1e-15
+    if score <= max(0.0, tail.mean - 9 * tail.deviation):  # p > 1 - 1e-15
         return 0.0
     if score > tail.most:
         return -math.inf
