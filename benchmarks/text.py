@@ -58,11 +58,12 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
 
 
 def merged(name: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Return the results with a section in place of what was there; of power also the runs that were there."""
+    """Return the results with a section in place of what was there; of power also the runs that were there before."""
     path = RESULTS / f"{NAME}.json"
     before = json.loads(path.read_text()) if path.exists() else {}
-    kept = before.get(name, {}) if name == "power" else {}
-    return before | {name: kept | found | {"machine": machine()}}
+    if name == "power":  # whose runs say by themselves what they were made on
+        return before | {name: before.get(name, {}) | found}
+    return before | {name: found | {"machine": machine()}}
 
 
 def main() -> None:

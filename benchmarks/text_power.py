@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from common import machine
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from markai.bench import report
@@ -62,7 +63,7 @@ def measure(names: tuple[str, ...], folder: Path, jobs: int) -> dict[str, Any]:
             header, rows = work.run(wanted, at / "rows.jsonl", jobs, lambda *state, task=task: show(bar, task, *state))
         result = summary.of(header, rows, wanted, "python benchmarks/text.py power")
         report.write(result, at)
-        found[name] = {key: result[key] for key in ("run", "methods", "attacks", "cells")}
+        found[name] = {key: result[key] for key in ("run", "methods", "attacks", "cells")} | {"machine": machine()}
     return found
 
 

@@ -30,6 +30,10 @@ LEAST = (
         "gumbel, 32 bits in 400 tokens, 10 % substituted, exact",
         *("400 tokens", "text-gumbel@payload=4", "substitute-ids:0.1", "exact", 0.9),
     ),
+    (
+        "the same, weighted",
+        *("400 tokens", "text-gumbel@payload=4", "substitute-ids:0.1", "exact_weighted", 0.9),
+    ),
 )
 # Times in milliseconds, and ratios of generate: what is measured where, and the most.
 STEPS = (
@@ -141,11 +145,10 @@ def goal_table(result: Row) -> str:
 
 def power(result: Row) -> str:
     """Return one table for each run: methods and attacks down, columns across."""
-    parts = [machine(result["power"])]
-    for run in result["power"]:
-        if run not in ("machine", "attacks"):
-            parts += ["", f"### {run}", "", run_table(result, run), "", facts(result["power"][run])]
-    return "\n".join(parts)
+    parts = []
+    for run in sorted(set(result["power"]) - {"attacks"}, key=lambda run: int(run.split()[0])):
+        parts += [f"### {run}", "", run_table(result, run), "", facts(result["power"][run]), ""]
+    return "\n".join(parts).rstrip()
 
 
 def run_table(result: Row, run: str) -> str:
@@ -177,7 +180,7 @@ def facts(run: Row) -> str:
     return (
         f"{run['run']['texts']} texts by each method, temperature {run['run']['settings']['temperature']:g}, "
         f"{min(entropies):.2f} to {max(entropies):.2f} nats of choice a token. Surprise, nats a token: {surprise}. "
-        f"Wrong payloads: {wrong}."
+        f"Wrong payloads: {wrong}. {machine(run)}"
     )
 
 
@@ -186,7 +189,9 @@ def number(value: float | None) -> str:
 
 
 def attacks(result: Row) -> str:
-    """Return attacks down and methods across: found at 1e-6, weighted in brackets."""
+    """Return attacks down and methods across: found at 1e-6, and with weights."""
+    if "attacks" not in result["power"]:
+        return "Not measured."
     run = result["power"]["attacks"]
     names = [method["name"] for method in run["methods"]]
     found = cells(result, "attacks")
@@ -372,10 +377,11 @@ LENGTHS = ("50 tokens", "100 tokens", "200 tokens")
 
 def readme_power(result: Row) -> str:
     """Return how often a mark is found in texts of each length, and what else was asked for."""
-    found = {run: cells(result, run) for run in LENGTHS}
-    names = [method["name"] for method in result["power"][LENGTHS[0]]["methods"]]
-    rows = [[name, *(pair(found[run][name, "none"]) for run in LENGTHS)] for name in names]
-    run = result["power"][LENGTHS[0]]["run"]
+    lengths = [run for run in LENGTHS if run in result["power"]]
+    found = {run: cells(result, run) for run in lengths}
+    names = [method["name"] for method in result["power"][lengths[0]]["methods"]]
+    rows = [[name, *(pair(found[run][name, "none"]) for run in lengths)] for name in names]
+    run = result["power"][lengths[0]]["run"]
     said = (
         f"{run['texts']} texts of each, by a small language model with 1.3 nats of choice a token. First number: found "
         "at 1e-6 from the text alone; second: with a model's weights."
@@ -383,7 +389,7 @@ def readme_power(result: Row) -> str:
     asked = [
         (each.title, each.measured + ("" if each.met else FLAG)) for each in goals(result) if each.wanted[0] == ">"
     ]
-    return "\n\n".join([table(["found at 1e-6", *LENGTHS], rows), said, table(["asked for", "measured"], asked)]) + "\n"
+    return "\n\n".join([table(["found at 1e-6", *lengths], rows), said, table(["asked for", "measured"], asked)]) + "\n"
 
 
 def readme_attacks(result: Row) -> str:
