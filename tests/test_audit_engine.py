@@ -19,7 +19,7 @@ from markai.audit.inputs import Selection
 from markai.audit.journal import Journal
 from markai.audit.since import Earlier
 from markai.audit.workers import Bounds
-from markai.errors import KeyFileError, OutputError, PolicyError, RegistryError
+from markai.errors import KeyFileError, MarkaiError, OutputError, PolicyError, RegistryError
 from marking_samples import KEY, PICTURE
 
 pytest.importorskip("c2pa")
@@ -162,6 +162,15 @@ def test_a_process_that_is_killed_by_somebody_else_costs_nothing(in_processes: A
     in_processes("os.path.exists('once') or (open('once', 'w').close(), os.kill(os.getpid(), signal.SIGKILL))")
     found = audit([MIX], "out", jobs=2)
     assert found["totals"]["by_status"] == {"ok": 13}
+
+
+def test_processes_that_never_begin_are_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, os\nif 'spawn_main' in ' '.join(sys.orig_argv): os._exit(1)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(MarkaiError, match="do not start"):
+        audit([MIX], "out", jobs=2)
 
 
 def test_processes_that_have_grown_are_replaced() -> None:

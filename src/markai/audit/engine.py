@@ -98,7 +98,7 @@ def _examine(items: Iterator[Item], journal: Journal, setup: Setup, jobs: int | 
     def left() -> Iterator[Task]:
         nonlocal done
         for number, item in enumerate(items):
-            if journal.reuse(number, item.path, stamp(item)):
+            if journal.resumes and journal.reuse(number, item.path, stamp(item)):
                 done += 1
                 tell(done)
             else:

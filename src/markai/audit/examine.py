@@ -145,7 +145,9 @@ class Examiner:
         return judged(row, self._rules, self._policy)
 
     def close(self) -> None:
-        """Close the registry and the archive that is open."""
+        """Close the registry, the earlier audit and the archive that is open."""
+        if self.earlier is not None:
+            self.earlier.close()
         self._reader.close()
         self._inspector.close()
 

@@ -67,6 +67,11 @@ class Journal:
             file.close()
             raise
 
+    @property
+    def resumes(self) -> bool:
+        """Whether there are rows of an earlier run."""
+        return len(self._hashes) > 0
+
     def add(self, number: int, path: str, stamp: str, row: bytes | None) -> None:
         """Write down a row.
 
@@ -87,8 +92,6 @@ class Journal:
 
     def reuse(self, number: int, path: str, stamp: str) -> bool:
         """Take the row of an earlier run where the file is as it was; say whether there is one."""
-        if not len(self._hashes):
-            return False
         wanted = _hash(path)
         at = int(np.searchsorted(self._hashes, np.uint64(wanted), side="right")) - 1  # the latest
         while at >= 0 and int(self._hashes[at]) == wanted:

@@ -33,6 +33,7 @@ class Earlier:
     >>> earlier = Earlier.build(Path("rows.ndjson"), Path("index.npy"))
     >>> earlier.row(digest, "text/plain", None)["status"], earlier.row(digest, "text/html", None)
     ('ok', None)
+    >>> earlier.close()
 
     Raises:
         OutputError: if the files cannot be read.

@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from markai.errors import MarkaiError
+
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
@@ -27,6 +29,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 AHEAD = 4  # files that a process has in hand, so that it never waits for the next
 ATTEMPTS = 2  # the second time alone: somebody else may have killed the first process
 PAGE = os.sysconf("SC_PAGE_SIZE")
+MOST_STARTS = 5
 START_S, GRACE_S = 60.0, 5.0  # to be there, and to be gone
 
 
@@ -77,6 +80,7 @@ class Pool:
         self._workers: list[_Worker] = []
         self._again: deque[Task] = deque()  # what a process had in hand that is no more
         self._attempts: dict[int, int] = {}
+        self._failed_starts = 0  # one after the other
 
     def answers(self, tasks: Iterator[Task]) -> Iterator[Answer]:
         """Yield an answer for every task, in any order; no more tasks are taken than are soon worked on.
@@ -131,6 +135,8 @@ class Pool:
             yield from self._lost(worker, "the process died: out of memory, or a crash in native code")
             return
         if answer is None:
+            worker.ready = True
+            self._failed_starts = 0
             worker.begins()
             return
         if isinstance(answer, Failed):
@@ -144,9 +150,18 @@ class Pool:
         yield Answer(task, stamp, row, reused)
 
     def _lost(self, worker: "_Worker", why: str) -> Iterator[Answer]:
-        """Replace a process that died or hangs: the first task that it had in hand is to blame, the others are not."""
+        """Replace a process that died or hangs: the first task that it had in hand is to blame, the others are not.
+
+        Where it has not even begun, no task is.
+        """
         first, *others = worker.pending
         self._drop(worker)
+        if not worker.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= MOST_STARTS:
+                raise MarkaiError(f"the processes that examine files do not start ({why}) - free memory, or see stderr")
+            self._again.extendleft(reversed([first, *others]))
+            return
         self._again.extendleft(reversed(others))
         tried = self._attempts[first.number] = self._attempts.get(first.number, 0) + 1
         if tried < ATTEMPTS:
@@ -178,6 +193,7 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.pending: deque[Task] = deque()
+        self.ready = False
         self.since = time.monotonic() + START_S  # when it began with what it has in hand: not before it is there
 
     def takes(self, suspected: dict[int, int]) -> bool:
@@ -235,7 +251,6 @@ def serve(connection: Connection, setup: Setup) -> None:
     from markai.audit.lines import encoded
     from markai.audit.reading import stamp
     from markai.audit.since import Earlier
-    from markai.errors import MarkaiError
 
     try:
         examiner = Examiner(setup.settings, Earlier(*setup.earlier) if setup.earlier else None)
