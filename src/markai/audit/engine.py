@@ -33,7 +33,10 @@ Progress = Callable[[int], object]  # how many files are done
 ROWS, SUMMARY, INDEX = "rows.ndjson", "audit.json", "since.npy"
 FRESH = ("started", "command", "registry_head")  # what may differ in an audit that is taken up
 # What the row of a content depends on besides: where one of these is another, nothing is taken from an earlier audit.
-DECISIVE = ("keys", "trust_sha256", "registry", "registry_head", "fpr", "thorough", "max_pixels", "versions")
+DECISIVE = (
+    *("keys", "trust_sha256", "registry", "registry_head", "fpr", "thorough", "tokenizer_sha256", "max_pixels"),
+    "versions",
+)
 USER = re.compile(r"//[^/@]*@")
 
 
@@ -187,6 +190,7 @@ def _described(settings: Settings) -> dict[str, Any]:
     """Return settings as a report may show them: no secret among them. What cannot be used raises here."""
     rules.load(settings.regimes)
     settings.load_policy()
+    settings.load_tokenizer()
     ring, trust = settings.load_ring(), settings.trust
     lists = {name: getattr(trust, name) for name in ("manifest", "tsa", "allowed")}
     return {
@@ -199,6 +203,7 @@ def _described(settings: Settings) -> dict[str, Any]:
         "policy_sha256": settings.policy and hashlib.sha256(settings.policy).hexdigest(),
         "fpr": settings.fpr,
         "thorough": settings.thorough,
+        "tokenizer_sha256": settings.tokenizer and hashlib.sha256(settings.tokenizer).hexdigest(),
         "max_pixels": settings.max_pixels,
     }
 

@@ -36,7 +36,8 @@ class Settings:
 
     ``keys`` are key files; without any no marks are looked for. ``trust`` says whose signatures count; ``registry`` is
     the URL of one that exists. ``fpr`` and ``thorough`` are as for ``markai.Inspector``. ``regimes`` are sets of
-    built-in rules, ``policy`` the content of a policy file. ``every`` asks for a row of each file, of whatever kind.
+    built-in rules, ``policy`` the content of a policy file, ``tokenizer`` that of the tokenizer.json by which marks on
+    tokens are looked for in texts. ``every`` asks for a row of each file, of whatever kind.
     """
 
     keys: tuple[Path, ...] = ()
@@ -44,6 +45,7 @@ class Settings:
     registry: str | None = field(default=None, repr=False)  # it may hold a password
     fpr: float = 1e-6
     thorough: bool = True
+    tokenizer: bytes | None = None
     regimes: tuple[str, ...] = ()
     policy: bytes | None = None
     policy_name: str = "policy"
@@ -59,6 +61,17 @@ class Settings:
             MissingExtraError: without PyYAML.
         """
         return Policy() if self.policy is None else policy_of(parse(self.policy, self.policy_name))
+
+    def load_tokenizer(self) -> Any:
+        """Return the tokenizer; None where there is none.
+
+        Raises:
+            MethodError: if it is not one.
+            MissingExtraError: without the tokenizers package.
+        """
+        from markai.text.tokens import loaded
+
+        return None if self.tokenizer is None else loaded(self.tokenizer)
 
     def load_ring(self) -> KeyRing | None:
         """Return the keys.
@@ -95,6 +108,7 @@ class Examiner:
             fpr=settings.fpr,
             thorough=settings.thorough,
             max_pixels=settings.max_pixels,
+            tokenizer=settings.load_tokenizer(),
         )
 
     def examine(self, item: Item) -> Row | None:

@@ -25,6 +25,7 @@ LEVELS = ("never", "error", "contradiction", "warning")
 DEFAULT_LEVEL = "contradiction"
 REGIMES = "eu,korea,california,china,iptc,common"
 MAX_POLICY_BYTES = 1 << 20
+MAX_TOKENIZER_BYTES = 64 << 20
 
 path_type = click.Path(path_type=Path)
 
@@ -63,6 +64,9 @@ path_type = click.Path(path_type=Path)
 @click.option("--no-ignore", is_flag=True, help="Do not heed .markaiignore.")
 @click.option("--fpr", type=click.FloatRange(0, 1, True, True), default=1e-6, show_default=True, help="Of one file.")
 @click.option("--quick", is_flag=True, help="Do not look for several marks in one picture.")
+@click.option(
+    "--tokenizer", metavar="FILE", type=path_type, help="A tokenizer.json: also look for marks on its tokens."
+)
 @click.option("--max-bytes", type=click.IntRange(min=1), default=1 << 30, show_default=True, help="Of a file.")
 @click.option("--max-memory", type=click.IntRange(min=256), default=6144, show_default=True, help="MB of a process.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=600, show_default=True, help="For a file.")
@@ -140,7 +144,8 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> "Settings":
         registry=registry_url(ctx, options["registry"], options["registry_file"]),
         fpr=options["fpr"],
         thorough=not options["quick"],
-        policy=_read_policy(policy) if policy else None,
+        tokenizer=_content(options["tokenizer"], MAX_TOKENIZER_BYTES) if options["tokenizer"] else None,
+        policy=_content(policy, MAX_POLICY_BYTES) if policy else None,
         policy_name=str(policy),
         every=options["all_files"],
         limits=Limits(file_bytes=options["max_bytes"]),
@@ -149,10 +154,10 @@ def _settings(ctx: click.Context, options: dict[str, Any]) -> "Settings":
     return replace(settings, regimes=named or settings.load_policy().regimes or ())
 
 
-def _read_policy(path: Path) -> bytes:
+def _content(path: Path, most: int) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_POLICY_BYTES + 1)  # whoever reads it refuses what is longer
+            return file.read(most + 1)  # whoever reads it refuses what is longer
     except OSError as error:
         raise PolicyError(f"cannot read {path}: {error.strerror} - check the path") from None
 

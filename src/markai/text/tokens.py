@@ -28,7 +28,7 @@ def encoded(text: Any, tokenizer: Any = None) -> tuple[Ids, frozenset[int]]:
 
 
 def loaded(tokenizer: Any) -> Any:
-    """Return a tokenizer as it is, or the one in a tokenizer.json.
+    """Return a tokenizer as it is, or the one in a tokenizer.json, by its path or its bytes.
 
     Raises:
         MethodError: if the file cannot be read.
@@ -36,7 +36,7 @@ def loaded(tokenizer: Any) -> Any:
     """
     import os
 
-    if not isinstance(tokenizer, str | os.PathLike):
+    if not isinstance(tokenizer, str | bytes | os.PathLike):
         return tokenizer
     try:
         from tokenizers import Tokenizer
@@ -45,11 +45,12 @@ def loaded(tokenizer: Any) -> Any:
 
         raise MissingExtraError.naming("tokenizers", "text", "tokenizer files") from None
     try:
+        if isinstance(tokenizer, bytes):
+            return Tokenizer.from_str(tokenizer.decode())
         return Tokenizer.from_file(os.fspath(tokenizer))
     except Exception as error:  # the package raises a bare Exception
-        raise MethodError(
-            f"{tokenizer} is no tokenizer.json: {error} - save the model's tokenizer in that form"
-        ) from error
+        name = "what was given" if isinstance(tokenizer, bytes) else os.fspath(tokenizer)
+        raise MethodError(f"{name} is no tokenizer.json: {error} - save the model's tokenizer in that form") from error
 
 
 def _encode(tokenizer: Any, text: str) -> Any:
