@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
@@ -79,10 +80,11 @@ class Finding(Evidence):
 class Inspector:
     """Says of files where they come from, by every layer. Threads may share it; ``close`` it or use ``with``.
 
-    ``key`` is a Key or a KeyRing, ``trust`` says whose signatures count, ``registry`` is the URL of a registry that
-    exists, or one that is open. ``fpr`` is kept by all marks of a file together. ``thorough`` also looks for several
-    marks in one picture, which takes seconds for large ones. Nothing is fetched from the network. Files of more than
-    ``max_bytes`` and pictures of more than ``max_pixels`` are refused before they are decoded. Marks on the tokens of a
+    ``key`` is a Key or a KeyRing; with None no marks are looked for. ``trust`` says whose signatures count,
+    ``registry`` is the URL of a registry that exists, or one that is open. ``fpr`` is kept by all marks of a file
+    together. ``thorough`` also looks for several marks in one picture, which takes seconds for large ones. Nothing is
+    fetched from the network. Files of more than ``max_bytes`` and pictures of more than ``max_pixels`` are refused
+    before they are decoded. Marks on the tokens of a
     model are looked for in texts with its ``tokenizer``; ``text_marks`` are marks that were written with other
     parameters than the usual ones (``TextMark``).
 
@@ -103,7 +105,7 @@ class Inspector:
 
     def __init__(
         self,
-        key: Key | KeyRing,
+        key: Key | KeyRing | None,
         *,
         trust: Trust | None = None,
         registry: "str | Registry | None" = None,
@@ -115,7 +117,8 @@ class Inspector:
         tokenizer: Any = None,
         text_marks: Sequence[Any] = (),
     ) -> None:
-        self._ring, self._trust = KeyRing.of(key), trust if trust is not None else Trust.none()
+        self._ring = None if key is None else KeyRing.of(key)
+        self._trust = trust if trust is not None else Trust.none()
         if not 0 < fpr < 1:
             raise MethodError(f"fpr {fpr} is not a rate - choose a number between 0 and 1, such as 1e-6")
         self._fpr, self._thorough, self._threads = fpr, thorough, threads
@@ -123,18 +126,22 @@ class Inspector:
         self._tokenizer, self._text_marks = tokenizer, tuple(text_marks)
         self._registry, self._owns_registry = _opened(registry), isinstance(registry, str)
 
-    def inspect(self, data: Data, *, sidecar: Data | None = None, mime: str | None = None) -> Finding:
+    def inspect(
+        self, data: Data, *, sidecar: Data | None = None, mime: str | None = None, origin: Path | None = None
+    ) -> Finding:
         """Return what a file is, as a :class:`Finding`.
 
-        ``data`` is a path or the bytes of a file; ``sidecar`` and ``mime`` are as in ``markai.verify``.
+        ``data`` is a path or the bytes of a file; ``sidecar`` and ``mime`` are as in ``markai.verify``. ``origin`` is
+        the path that bytes were read from: a manifest beside it is taken as if the path had been given.
 
         Raises:
             ImageError: if the path cannot be read, or there are too many bytes or pixels.
             RegistryError: if the registry fails.
             MissingExtraError: if c2pa-python is not installed.
         """
-        path = Path(data) if isinstance(data, str | os.PathLike) else None
-        content = read_picture(path, self._max_bytes) if path else bytes(data)  # type: ignore[arg-type]
+        named = isinstance(data, str | os.PathLike)
+        path = Path(data) if named else origin  # type: ignore[arg-type]
+        content = read_picture(Path(data), self._max_bytes) if named else bytes(data)  # type: ignore[arg-type]
         if len(content) > self._max_bytes:
             raise ImageError(f"the file has more than {self._max_bytes:,} bytes - raise max_bytes for what is trusted")
         kind = media.media_type(content, mime, path)
@@ -145,9 +152,10 @@ class Inspector:
         found = verify(content, self._trust, sidecar=sidecar, mime=kind)
         if path is None or sidecar is not None or found.status not in ("none", "unsupported"):
             return found
-        beside = (each for each in media.sidecar_paths(path) if each != path and each.is_file())
-        for candidate in beside:
-            return verify(content, self._trust, sidecar=media.read_sidecar(candidate), mime=kind)
+        for candidate in media.sidecar_paths(path):
+            if candidate != path and candidate.is_file():
+                with suppress(ImageError):  # too large to be one
+                    return verify(content, self._trust, sidecar=media.read_sidecar(candidate), mime=kind)
         return found
 
     def close(self) -> None:
@@ -181,7 +189,7 @@ class _Inspection:
             mime=self.mime,
             sha256=sha256(self.content).hexdigest(),
             manifest=self.manifest,
-            key_ids=tuple(key.id for key in self.by._ring),
+            key_ids=tuple(key.id for key in self.by._ring or ()),
             registry=self.by._registry is not None,
             methods=self._methods(picture, text),
             watermark=watermark,
@@ -190,6 +198,8 @@ class _Inspection:
         )
         evidence = self._with_records(evidence, picture, text)
         self._note_unknown_marks(evidence)
+        if any(each.by == "watermark" and each.verdict == "unclear" for each in evidence.records):
+            self.notes.append("Whether the record is of this content cannot be told: a copied mark is not ruled out.")
         found = contradictions(evidence)
         said = {each.name: getattr(evidence, each.name) for each in fields(Evidence)} | {"notes": tuple(self.notes)}
         return Finding(**said, contradictions=found, verdict=decide(evidence, found))
@@ -212,8 +222,10 @@ class _Inspection:
             self.notes.append(f"The text cannot be read: {error}")
             return None
 
-    def _text_marks(self, text: str) -> tuple[Detection, tuple[Detection, ...]]:
+    def _text_marks(self, text: str) -> tuple[Detection | None, tuple[Detection, ...]]:
         by = self.by
+        if by._ring is None:
+            return None, ()
         others = by._text_marks if by._tokenizer else ()
         found = search(text, by._ring, by._tokenizer, by._fpr, others=others)
         if not by._tokenizer:
@@ -239,9 +251,9 @@ class _Inspection:
 
     def _marks(self, picture: Picture | None) -> tuple[Detection | None, tuple[Detection, ...]]:
         """Return the surest mark, and all of them; both searches share the rate of false positives."""
-        if picture is None:
-            return None, ()
         by = self.by
+        if picture is None or by._ring is None:
+            return None, ()
         rate = by._fpr / 2 if by._thorough else by._fpr
         first = detect(picture.pixels, by._ring, rate, threads=by._threads)
         found = [first] if first else []
@@ -268,7 +280,8 @@ class _Inspection:
         )
         records = recovery.by_marks(evidence.marks)
         known = {each.record.id for each in records}
-        records += [each for each in recovery.by_manifest(self.manifest) if each.record.id not in known]
+        if evidence.manifest_holds:
+            records += [each for each in recovery.by_manifest(self.manifest) if each.record.id not in known]
         alike: list[Lookalike] = []
         if not records and picture is not None:
             from markai.provenance.registry import fingerprint
@@ -302,7 +315,11 @@ def _agreement(record: "Record", mark: Detection | None, picture: Picture | None
         if picture is None or not record.sketch or kind == "text":
             return None
         geometry, coverage = (mark.geometry, mark.coverage) if mark else (None, None)
-        return agreement(record.sketch, picture.pixels, geometry, coverage, picture.alpha)
+        found = agreement(record.sketch, picture.pixels, geometry, coverage, picture.alpha)
+        if found.verdict == "unclear" and coverage is not None:  # little is known to be marked, more may show the same
+            whole = agreement(record.sketch, picture.pixels, geometry, None, picture.alpha)
+            found = whole if whole.verdict == "same" else found
+        return found
     except ValueError:  # a sketch of a newer format
         return None
 
