@@ -1,6 +1,6 @@
 """What Marker.mark costs beyond its parts, and what is left when it is killed.
 
-    python benchmarks/marking.py [--repeat 15] [--kills 200] [--picture FILE]
+    python benchmarks/marking.py [--repeat 15] [--kills 200] [--pictures 40] [--picture FILE]
 
 Time: the same 1024x1024 photograph, marked by ``Marker`` with a registry in SQLite on this disk, against the bare calls
 that somebody would make by hand: ``markai.embed`` and the signing call of c2pa-python, with a context and a signer made
@@ -10,7 +10,12 @@ wall clock and of the processor time of this process, on one thread. Parts are m
 
 Kills: a process marks one file after another and is killed with SIGKILL at a random moment, again and again. After each
 kill the registry must open and be sound; every file that has its name must be whole, signed, and recorded with its
-digest; what the process had said was done must be there. Written to ``results/marking.json`` and ``marking.md``.
+digest; what the process had said was done must be there.
+
+Tracing: pictures of the evaluation set, 768 pixels on the short side, are marked, cropped to half their area, written
+as JPEG 60 with nothing else in the file, and inspected; then the mark of each is copied onto the next one, at 38 dB,
+and inspected whole and after the same loss. Written to ``results/marking.json`` and ``marking.md``; what a run does not
+measure (``--repeat 0``, ``--kills 0``, ``--pictures 0``) stays from the one before.
 """
 
 import os
@@ -22,24 +27,31 @@ import argparse  # noqa: E402
 import hashlib  # noqa: E402
 import importlib  # noqa: E402
 import io  # noqa: E402
+import json  # noqa: E402
 import random  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
+from collections import Counter  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 from statistics import median  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
-from common import RESULTS, ROOT, machine, save  # noqa: E402
+from common import EVAL, RESULTS, ROOT, machine, save  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 from speed import picture  # noqa: E402
 
 import markai  # noqa: E402
+from markai import attacks  # noqa: E402
+from markai.attacks.security import copy_mark  # noqa: E402
+from markai.bench.pictures import from_files, spread  # noqa: E402
+from markai.errors import CapacityError  # noqa: E402
 from markai.files import remove_leftovers  # noqa: E402
+from markai.inspector import Finding  # noqa: E402
 from markai.provenance import Claim, SoftBinding  # noqa: E402
 from markai.provenance.manifest import definition  # noqa: E402
 from markai.provenance.registry import Record, Registry, fingerprint, sketch  # noqa: E402
@@ -47,6 +59,7 @@ from markai.provenance.registry import Record, Registry, fingerprint, sketch  # 
 KEY, PAYLOAD = markai.Key(bytes(32)), b"acme:42!"
 BINDING = SoftBinding.of("dwt-dct", PAYLOAD, KEY.id)
 CLAIM = {"provider": "Acme", "system": "AcmeGen", "version": "2.1"}
+OWN, COPIED, COPIED_LOST = "own, crop:0.5+jpeg:60", "copied", "copied, crop:0.5+jpeg:60"
 QUALITY = {"JPEG": 95, "WEBP": 90}
 Pixels = NDArray[np.uint8]
 Row = dict[str, Any]
@@ -246,6 +259,54 @@ def verified(folder: Path) -> int:
     return sum(markai.verify(path).status != "valid" for path in folder.iterdir())
 
 
+# Tracing
+
+
+def traced(folder: Path, limit: int) -> Row:
+    """Count the verdicts on marked pictures and on copies of their marks."""
+    signer = markai.Signer.development("Acme")
+    sources = spread(from_files([EVAL]), limit)
+    url = f"sqlite:///{folder}/traced.db"
+    counts: dict[str, Counter[str]] = {name: Counter() for name in (OWN, COPIED, COPIED_LOST)}
+    with (
+        markai.Marker(KEY, signer=signer, registry=url, **CLAIM) as marker,
+        markai.Inspector(KEY, trust=signer.trust(), registry=url, thorough=False) as inspector,
+    ):
+        before: Pixels | None = None
+        for source in sources:
+            pixels = source.load(768)
+            try:
+                out = marker.mark(pixels)
+            except CapacityError:
+                continue
+            marked = np.asarray(Image.open(io.BytesIO(out.data)).convert("RGB"))
+            finding = inspector.inspect(lost(marked))
+            right = finding.recovered is not None and finding.recovered.record.id == out.record_id
+            counts["own, crop:0.5+jpeg:60"][
+                finding.verdict if right or not finding.recovered else "another record"
+            ] += 1
+            if before is not None:
+                forged = copy_mark(before, pixels, 38.0)
+                counts["copied"][inspector.inspect(encoded(forged, "PNG")).verdict] += 1
+                counts["copied, the same"][inspector.inspect(lost(forged)).verdict] += 1
+            before = marked
+            tell(f"traced {source.name} {counts}")
+    return {name: dict(count.most_common()) for name, count in counts.items()}
+
+
+def said(finding: Finding) -> str:
+    """Return the verdict, and whether it counts as proved."""
+    unproved = finding.verdict == "recovered" and not finding
+    return f"{finding.verdict}, not proved" if unproved else finding.verdict.value
+
+
+def lost(pixels: Pixels) -> bytes:
+    """Return what is left of a picture after a crop and a re-encoding."""
+    file = io.BytesIO()
+    Image.fromarray(attacks.apply("crop:0.5", pixels, 1)).save(file, "JPEG", quality=60)
+    return file.getvalue()
+
+
 def tell(text: str) -> None:
     """Show how far this is."""
     sys.stderr.write(f"{text}\n")
@@ -266,6 +327,10 @@ def table(result: Row) -> str:
     if "killed" in result:
         lines += ["", "| killed with SIGKILL at random moments | |", "|---|---|"]
         lines += [f"| {name} | {value} |" for name, value in result["killed"].items()]
+    if "traced" in result:
+        lines += ["", "| inspected | verdicts |", "|---|---|"]
+        for name, counts in result["traced"].items():
+            lines.append(f"| {name} | {', '.join(f'{count} {verdict}' for verdict, count in counts.items())} |")
     return "\n".join(lines) + "\n"
 
 
@@ -274,12 +339,14 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--pictures", type=int, default=40, help="of the evaluation set, to trace")
     parser.add_argument(
         "--folder", type=Path, help="on the disk to measure; by default the system's for temporary files"
     )
     parser.add_argument("--name", default="marking", help="of the files in results/")
     args = parser.parse_args()
-    result: Row = {"machine": machine()}
+    path = RESULTS / f"{args.name}.json"
+    result: Row = {**(json.loads(path.read_text()) if path.exists() else {}), "machine": machine()}
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         if args.kills:  # first: what c2pa starts in this process would not be there in a fork of it
@@ -287,9 +354,12 @@ def main() -> None:
             lighthouse = ROOT / "examples" / "data" / "lighthouse.png"
             Image.open(lighthouse).convert("RGB").crop((300, 100, 700, 500)).save(source, quality=95)
             result["killed"] = killed(folder, source, args.kills)
-        pixels = picture(args.picture)
-        result["time"] = compared(pixels, folder, args.repeat)
-        result["parts"] = parts(pixels, folder, args.repeat)
+        if args.repeat:
+            pixels = picture(args.picture)
+            result["time"] = compared(pixels, folder, args.repeat)
+            result["parts"] = parts(pixels, folder, args.repeat)
+        if args.pictures:
+            result["traced"] = traced(folder, args.pictures)
     save(args.name, result)
     (RESULTS / f"{args.name}.md").write_text(table(result))
     print(table(result))

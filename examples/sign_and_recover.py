@@ -1,9 +1,10 @@
-"""Mark, sign and record a photograph, lose its metadata, find its manifest again; then cheat, and be found out.
+"""Mark, sign and record a photograph and a text, lose the metadata, find the manifests again; cheat, be found out.
 
     python examples/sign_and_recover.py [--out provenance] [--registry sqlite:///provenance/markai.db]
 
 Prints what the inspector says of each file, and writes the files into ``provenance/``. Exits with 1 if an answer is not
-the expected one. The certificate is made on the spot and nobody else trusts it; yours is a file, or lives in a KMS.
+the expected one. The certificate is made on the spot and nobody else trusts it; yours is a file, or lives in a KMS. The
+text is written by a toy of a language model that learns from what ships with Python.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,7 +21,10 @@ import markai
 from markai import attacks
 from markai.attacks.security import copy_mark
 from markai.inspector import Finding
+from markai.marked import Marked
 from markai.provenance import Claim
+from markai.text import TextMark
+from markai.text.ngram import TEMPERATURE, sampler, small_model
 
 PHOTOGRAPH = Path(__file__).parent / "data" / "lighthouse.png"
 
@@ -50,28 +55,45 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     registry = args.registry or f"sqlite:///{args.out / 'markai.db'}"
-    key, signer = markai.Key.generate(), markai.Signer.development("Acme")
+    # A fixed key, so that the story is the same each time. Yours is secret: markai.Key.generate(), once.
+    key, signer = markai.Key(bytes(range(32))), markai.Signer.development("Acme")
 
     with markai.Marker(
         key, signer=signer, registry=registry, provider="Acme", system="AcmeGen", version="2.1"
     ) as marker:
         out = marker.mark(PHOTOGRAPH.read_bytes())
-    print(f"Marked, signed and recorded as {out.record_id}, with the manifest {out.manifest_id}.\n")
+        tokenizer, answer = write(marker)
+    print(f"The photograph is recorded as {out.record_id}, with the manifest {out.manifest_id}.")
+    print(f"The text is recorded as {answer.record_id}, with the manifest {answer.manifest_id}.\n")
+    answer.save(args.out / "answer.txt")  # and its manifest beside it, answer.txt.c2pa
 
     wrong = []
     # Not thorough: none of these is a collage of several marked pictures.
-    with markai.Inspector(key, trust=signer.trust(), registry=registry, thorough=False) as inspector:
-        for story in stories(out.data):
+    with markai.Inspector(
+        key, trust=signer.trust(), registry=registry, tokenizer=tokenizer, thorough=False
+    ) as inspector:
+        for story in [*stories(out.data), *texts(answer.data.decode())]:
             (args.out / story.name).write_bytes(story.data)
             finding = inspector.inspect(args.out / story.name)
             show(story, finding)
             if not story.as_expected(finding):
                 wrong.append(story.name)
-            if finding.verdict == "recovered" and finding.recovered.record.manifest != out.manifest:
+            recovered = finding.recovered
+            if finding.verdict == "recovered" and recovered.record.manifest not in (out.manifest, answer.manifest):
                 wrong.append(f"{story.name}: another manifest")
     print(f"Not as expected: {', '.join(wrong)}." if wrong else "Every answer is as expected.")
     print(f"The files are in {args.out}/.")
     return 1 if wrong else 0
+
+
+def write(marker: markai.Marker) -> tuple[Any, Marked]:
+    """Let the toy write a text that carries a payload of its own, and take it through all layers."""
+    tokenizer, model = small_model()
+    mark = TextMark(marker.key, "gumbel", vocab_size=model.vocab_size, payload=marker.reserve(4))
+    draw = sampler(np.random.default_rng(1))
+    prompt = tokenizer.encode("The interpreter").ids
+    ids = model.generate(prompt, 600, lambda ids, logits: draw(ids, mark.step(ids, logits)), TEMPERATURE)
+    return tokenizer, marker.mark_text(tokenizer.decode(ids.tolist()), mark, tokenizer)
 
 
 def stories(marked: bytes) -> list[Story]:
@@ -99,7 +121,7 @@ def stories(marked: bytes) -> list[Story]:
         Story(
             "forged.png",
             "another picture with a copy of the mark",
-            encoded(copy_mark(pixels, another, 36.0)),
+            encoded(copy_mark(pixels, another, 32.0)),
             "copied mark",
             ("copied-mark",),
         ),
@@ -111,6 +133,15 @@ def stories(marked: bytes) -> list[Story]:
             ("source-disagrees", "other-manifest"),
         ),
         Story("unmarked.png", "a picture that nobody marked", encoded(another), "nothing found"),
+    ]
+
+
+def texts(text: str) -> list[Story]:
+    """What may happen to a text."""
+    excerpt = text[len(text) // 6 :]
+    return [
+        Story("answer.txt", "as it was written, its manifest beside it", text.encode(), "generated"),
+        Story("excerpt.txt", "five sixths of it, quoted", f"Somebody wrote:\n\n{excerpt}".encode(), "recovered"),
     ]
 
 

@@ -27,7 +27,9 @@ def marker(registry: Any = None, key: Key = KEY, org: str = "Acme", **options: A
     )
 
 
-def inspector(registry: Any = None, key: Key | KeyRing = KEY, trust: Trust | None = None, **options: Any) -> Inspector:
+def inspector(
+    registry: Any = None, key: Key | KeyRing | None = KEY, trust: Trust | None = None, **options: Any
+) -> Inspector:
     """An inspector that trusts Acme and, unless it is asked, does not look for several marks."""
     options = {"thorough": False} | options
     return Inspector(key, trust=TRUST if trust is None else trust, registry=registry, **options)

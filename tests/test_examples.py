@@ -112,6 +112,7 @@ def test_sign_and_recover(sign_and_recover, tmp_path, capsys):
     assert "Every answer is as expected." in printed
     for verdict in ("generated", "recovered", "edited after marking", "copied mark", "contradictory", "nothing found"):
         assert f"\n  {verdict}: " in printed
+    assert "excerpt.txt: five sixths of it, quoted\n  recovered: " in printed
     for code in ("copied-mark", "edited-after-signing", "source-disagrees", "other-manifest"):
         assert f"({code})" in printed
     with Image.open(tmp_path / "out" / "cropped.jpg") as picture:
@@ -121,6 +122,7 @@ def test_sign_and_recover(sign_and_recover, tmp_path, capsys):
 def test_sign_and_recover_fails_where_an_answer_is_wrong(sign_and_recover, tmp_path, capsys, monkeypatch):
     told = sign_and_recover.stories
     monkeypatch.setattr(sign_and_recover, "stories", lambda data: [replace(told(data)[0], verdict="nothing found")])
+    monkeypatch.setattr(sign_and_recover, "texts", lambda _: [])
     assert sign_and_recover.main(["--out", str(tmp_path)]) == 1
     assert "Not as expected: marked.png." in capsys.readouterr().out
 

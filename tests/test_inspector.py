@@ -17,11 +17,12 @@ from markai.attacks import apply
 from markai.attacks.security import copy_mark
 from markai.errors import ImageError, KeyFileError, MethodError, RegistryError
 from markai.inspection import contradictions, verdicts
+from markai.inspection.evidence import is_named
 from markai.inspection.verdicts import Verdict
 from markai.inspector import Finding
 from markai.marked import Marked
 from markai.provenance import Claim, SoftBinding
-from markai.provenance.registry import Record, Registry
+from markai.provenance.registry import Record, Registry, sketch
 from markai.provenance.xmp import claim_fields
 from markai.provenance.xmp_files import write as write_xmp
 from marking_samples import (
@@ -85,7 +86,7 @@ def says(finding: Finding) -> tuple[Verdict, list[str], bool]:
 
 def test_recoded_cropped_and_stripped_it_leads_back_to_its_manifest(url: str, photo: Pixels, other: Pixels) -> None:
     with marker(url) as made:
-        out = made.mark(photo)
+        out = made.mark(photo, payload=b"acme:42!")  # always the same, so that the copy is
     cut = encoded(apply("crop:0.5", decoded(out.data), 1), "JPEG", quality=60)
     with inspector(url) as looking:
         finding = looking.inspect(cut)
@@ -323,10 +324,26 @@ def test_marked_by_two_companies(out: Marked, registry: Registry) -> None:
 def test_somebody_signed_it_again_and_left_out_its_history(registry: Registry, out: Marked) -> None:
     pixels = encoded(decoded(out.data))
     finding = inspector(registry).inspect(sign(pixels, STRANGER, CLAIM))
-    assert says(finding) == (Verdict.CLAIMED, [contradictions.OTHER_MANIFEST], False)
+    assert says(finding) == (Verdict.GENERATED, [contradictions.OTHER_MANIFEST], False)  # says the record, at least
     assert finding.contradictions[0].evidence["recorded"] == out.manifest_id
     kept = inspector(registry).inspect(sign(pixels, STRANGER, CLAIM, parent=out.data))
     assert codes(kept) == []
+
+
+def test_a_manifest_that_only_has_the_id_of_another_is_not_that(tmp_path: Path, crop: Pixels) -> None:
+    """Whoever signs chooses the id: here a record has that of a stranger's manifest, and another signer."""
+    marked = embed(crop, KEY, payload=b"acme:42")
+    bindings = [SoftBinding.of("dwt-dct", b"acme:42", KEY.id)]
+    stranger = sign(encoded(marked), STRANGER, Claim("Globex", "Gen", "1"), bindings=bindings)
+    own = sign(encoded(marked), signer("Acme"), CLAIM, bindings=bindings)
+    store = own.manifest.replace(own.manifest_id.encode(), stranger.manifest_id.encode())  # breaks its signature
+    with Registry.open(f"sqlite:///{tmp_path}/registry.db") as kept:
+        kept.append(record_of(stranger, payload=b"acme:42", manifest=store, sketch=sketch(marked)))
+        finding = inspector(kept).inspect(stranger)
+        assert codes(finding) == [contradictions.RECORD_BROKEN]
+        recovered = finding.recovered
+        assert recovered
+        assert not is_named(finding, recovered)
 
 
 def test_a_record_that_was_altered(tmp_path: Path, crop: Pixels) -> None:
@@ -416,6 +433,7 @@ def test_where_nothing_can_be_compared_nothing_is_proved(tmp_path: Path, crop: P
     assert finding.recovered
     assert (finding.verdict, finding.recovered.verdict, bool(finding)) == (Verdict.RECOVERED, "unclear", False)
     assert "cannot be compared" in finding.layers["registry"]
+    assert "a copied mark is not ruled out" in finding.notes[0]
 
 
 def test_the_mirror_image_and_one_that_is_turned_are_traced_as_well(registry: Registry, out: Marked) -> None:
@@ -477,6 +495,18 @@ def test_a_registry_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="no such file"):
         inspector(f"sqlite:///{tmp_path}/absent.db")
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_key_no_marks_are_looked_for(registry: Registry, out: Marked, tmp_path: Path) -> None:
+    looking = inspector(registry, key=None)
+    finding = looking.inspect(out.data)
+    assert (finding.verdict, finding.watermark, finding.marks, bool(finding)) == (Verdict.GENERATED, None, (), True)
+    assert finding.recovered
+    assert finding.recovered.by == "manifest"
+    assert looking.inspect(b"some words", mime="text/plain").watermark is None
+    marked = marker().mark(encoded(np.full((300, 300, 3), 128, np.uint8), "BMP"))
+    marked.save(tmp_path / "a.bmp")
+    assert looking.inspect(marked.data, origin=tmp_path / "a.bmp").verdict is Verdict.GENERATED  # the sidecar beside it
 
 
 def test_what_cannot_work_is_said_at_once() -> None:

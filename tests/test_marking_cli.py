@@ -84,8 +84,8 @@ def test_from_marking_to_tracing(
     url = "sqlite:///markai.db" if kind == "sqlite" else request.getfixturevalue("postgres_url")
     monkeypatch.setenv("MARKAI_REGISTRY", url)  # which may hold a password
     (place / "photo.png").write_bytes(encoded(photo))
-    (made,) = rows(run(f"mark photo.png -o marked.png --json {MADE_BY}"))
-    assert (made["status"], len(made["payload"]), made["sidecar"]) == ("marked", 16, None)
+    (made,) = rows(run(f"mark photo.png -o marked.png --payload acme:42! --json {MADE_BY}"))
+    assert (made["status"], made["payload"], made["sidecar"]) == ("marked", b"acme:42!".hex(), None)
     cut = Image.fromarray(apply("crop:0.5", decoded((place / "marked.png").read_bytes()), 1))
     cut.save("suspect.jpg", quality=60)
     result = run("inspect suspect.jpg --trust dev/root.pem --json --quick --manifest found.c2pa")

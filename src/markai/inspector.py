@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
@@ -150,9 +151,10 @@ class Inspector:
         found = verify(content, self._trust, sidecar=sidecar, mime=kind)
         if path is None or sidecar is not None or found.status not in ("none", "unsupported"):
             return found
-        beside = (each for each in media.sidecar_paths(path) if each != path and each.is_file())
-        for candidate in beside:
-            return verify(content, self._trust, sidecar=media.read_sidecar(candidate), mime=kind)
+        for candidate in media.sidecar_paths(path):
+            if candidate != path and candidate.is_file():
+                with suppress(ImageError):  # too large to be one
+                    return verify(content, self._trust, sidecar=media.read_sidecar(candidate), mime=kind)
         return found
 
     def close(self) -> None:
@@ -195,6 +197,8 @@ class _Inspection:
         )
         evidence = self._with_records(evidence, picture, text)
         self._note_unknown_marks(evidence)
+        if any(each.by == "watermark" and each.verdict == "unclear" for each in evidence.records):
+            self.notes.append("Whether the record is of this content cannot be told: a copied mark is not ruled out.")
         found = contradictions(evidence)
         said = {each.name: getattr(evidence, each.name) for each in fields(Evidence)} | {"notes": tuple(self.notes)}
         return Finding(**said, contradictions=found, verdict=decide(evidence, found))
@@ -219,6 +223,8 @@ class _Inspection:
 
     def _text_marks(self, text: str) -> tuple[Detection | None, tuple[Detection, ...]]:
         by = self.by
+        if by._ring is None:
+            return None, ()
         others = by._text_marks if by._tokenizer else ()
         if by._ring is None and not others:
             return None, ()
@@ -275,7 +281,8 @@ class _Inspection:
         )
         records = recovery.by_marks(evidence.marks)
         known = {each.record.id for each in records}
-        records += [each for each in recovery.by_manifest(self.manifest) if each.record.id not in known]
+        if evidence.manifest_holds:
+            records += [each for each in recovery.by_manifest(self.manifest) if each.record.id not in known]
         alike: list[Lookalike] = []
         if not records and picture is not None:
             from markai.provenance.registry import fingerprint
@@ -309,7 +316,11 @@ def _agreement(record: "Record", mark: Detection | None, picture: Picture | None
         if picture is None or not record.sketch or kind == "text":
             return None
         geometry, coverage = (mark.geometry, mark.coverage) if mark else (None, None)
-        return agreement(record.sketch, picture.pixels, geometry, coverage, picture.alpha)
+        found = agreement(record.sketch, picture.pixels, geometry, coverage, picture.alpha)
+        if found.verdict == "unclear" and coverage is not None:  # little is known to be marked, more may show the same
+            whole = agreement(record.sketch, picture.pixels, geometry, None, picture.alpha)
+            found = whole if whole.verdict == "same" else found
+        return found
     except ValueError:  # a sketch of a newer format
         return None
 

@@ -49,7 +49,7 @@ class Marker:
 
     ``provider``, ``system`` and ``version`` are what the manifests claim, :meth:`claim` adds to that. ``registry`` is
     the URL of a registry, or one that is open. ``source_type`` is a name of IPTC's list, ``tc260_producer`` adds
-    China's label. ``method``, ``strength`` and ``threads`` are as in ``markai.embed``. A chain for development that
+    China's label. ``method`` and ``strength`` are as in ``markai.embed``. A chain for development that
     was read from files is refused unless ``development`` says that it is meant.
 
     >>> import markai, numpy
@@ -80,7 +80,6 @@ class Marker:
         version: str,
         method: str = DEFAULT_METHOD,
         strength: float = 1.0,
-        threads: int = 1,
         source_type: str = "trainedAlgorithmicMedia",
         tc260_producer: str | None = None,
         development: bool = False,
@@ -90,7 +89,7 @@ class Marker:
         if not STRENGTHS[0] <= strength <= STRENGTHS[1]:
             raise MethodError(f"strength {strength} is out of range - choose {STRENGTHS[0]} to {STRENGTHS[1]}")
         self.key, self.signer = key, signer if development else signer.require_production()
-        self._method, self._strength, self._threads = method, strength, threads
+        self._method, self._strength = method, float(strength)  # a NumPy scalar would make doubles of the planes
         self._mark = watermarks.load(method)
         self._said = Claim(provider, system, version, source_type=source_type)
         self._producer = tc260_producer
@@ -407,8 +406,7 @@ class _Pixels:
             said = f"payload {earlier.payload.hex()}" if earlier.payload else "a payload that is not readable any more"
             log.warning("the picture has a mark of this key already, with %s; it is marked again, stronger", said)
         strength = min(STRENGTHS[1], marker._strength * (AGAIN if earlier else 1.0))
-        sharing = {"threads": marker._threads} if marker._threads != 1 else {}
-        marked = marker._mark.embed(pixels, marker.key, self._payload, strength, alpha, **sharing)
+        marked = marker._mark.embed(pixels, marker.key, self._payload, strength, alpha)
         if marker._registry is not None:
             from markai.provenance.registry import fingerprint, sketch
 

@@ -12,6 +12,7 @@ from markai.inspection.evidence import (
     bindings_of,
     binds,
     ingredients,
+    is_named,
     looked_for,
     reasons_in_words,
 )
@@ -168,11 +169,10 @@ def key_of(evidence: Evidence, binding: SoftBinding) -> str | None:
 def _other(evidence: Evidence) -> Iterator[Contradiction]:
     if not evidence.manifest_holds:
         return
-    known = {evidence.manifest.manifest_id, *(each.manifest_id for each in ingredients(evidence.manifest))}
     for each in evidence.records:
-        recorded = each.record.manifest_id
-        if each.by == "watermark" and each.verdict != "different" and recorded and recorded not in known:
-            yield Contradiction(OTHER_MANIFEST, {"recorded": recorded, "found": evidence.manifest.manifest_id})
+        if each.intact and each.verdict != "different" and not is_named(evidence, each):
+            found = evidence.manifest.manifest_id
+            yield Contradiction(OTHER_MANIFEST, {"recorded": each.record.manifest_id, "found": found})
 
 
 def _record(evidence: Evidence) -> Iterator[Contradiction]:

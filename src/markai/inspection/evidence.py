@@ -214,6 +214,18 @@ def looked_for(evidence: Evidence, binding: SoftBinding, key_id: str | None) -> 
     return key_id in evidence.key_ids and binding.alg in algorithms
 
 
+def is_named(evidence: Evidence, recovered: Recovered) -> bool:
+    """Say whether the file's manifest is the recorded one, or names it as its history.
+
+    The id alone is no proof of that: whoever signs chooses it.
+    """
+    known = [evidence.manifest, *ingredients(evidence.manifest)]
+    kept = recovered.manifest
+    return any(
+        (each.manifest_id, each.signer, each.claim) == (kept.manifest_id, kept.signer, kept.claim) for each in known
+    )
+
+
 def reasons_in_words(reasons: tuple[Reason, ...]) -> list[str]:
     """Return the sentences of reasons, each once."""
     return list(dict.fromkeys(reason.sentence for reason in reasons))

@@ -93,9 +93,12 @@ def _by_source(source_type: str | None) -> Verdict:
 
 
 def confirmed(evidence: Evidence) -> bool:
-    """Say whether the mark in the content, which needs the key, is the one that the manifest names."""
-    mark = evidence.watermark
-    return bool(mark) and mark is not None and binds(evidence.manifest, mark.method, mark.payload)
+    """Say whether the mark, which needs the key, is the one that the manifest names, or that of a record of this."""
+    mark, recovered = evidence.watermark, evidence.recovered
+    if mark is None or not mark:
+        return False
+    led = recovered is not None and recovered.by == "watermark" and recovered.intact and recovered.verdict == "same"
+    return led or binds(evidence.manifest, mark.method, mark.payload)
 
 
 def _without_proof(evidence: Evidence) -> Verdict:
