@@ -223,8 +223,6 @@ class _Inspection:
 
     def _text_marks(self, text: str) -> tuple[Detection | None, tuple[Detection, ...]]:
         by = self.by
-        if by._ring is None:
-            return None, ()
         others = by._text_marks if by._tokenizer else ()
         if by._ring is None and not others:
             return None, ()
