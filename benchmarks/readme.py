@@ -8,6 +8,7 @@ import re
 import sys
 from typing import Any
 
+import text_tables
 from common import RESULTS, ROOT, SHOWN, TARGETS
 
 README = ROOT / "README.md"
@@ -168,7 +169,8 @@ def speed() -> str:
     return "\n".join([*rows, "", f"{r['machine']['processor']}, Python {r['machine']['python']}."]) + "\n"
 
 
-def filled(text: str) -> str:
+def filled(page: str) -> str:
+    text = result("text")
     for name, block in (
         ("targets", targets()),
         ("own", own()),
@@ -176,10 +178,13 @@ def filled(text: str) -> str:
         ("null", null()),
         ("secrecy", secrecy()),
         ("speed", speed()),
+        ("text-power", text_tables.readme_power(text)),
+        ("text-null", text_tables.readme_null(text)),
+        ("text-speed", text_tables.readme_speed(text)),
     ):
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        text = re.sub(pattern, lambda found, block=block: found[1] + block + found[2], text, flags=re.DOTALL)
-    return text
+        page = re.sub(pattern, lambda found, block=block: found[1] + block + found[2], page, flags=re.DOTALL)
+    return page
 
 
 def main() -> None:
