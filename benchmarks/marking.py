@@ -229,7 +229,12 @@ def killed(folder: Path, source: Path, times: int) -> Row:
             "leftovers under another name": len(files) - len(named),
         }
         tell(f"killed {found}")
+    with markai.Marker(
+        KEY, signer=markai.Signer.development("Acme"), registry=f"sqlite:///{folder}/killed.db", **CLAIM
+    ) as marker:
+        found["files that the next run gives their names"] = len(marker.take_up(folder / "out"))
     found["leftovers removed"] = remove_leftovers(folder / "out", age=0)
+    found["records without a file after that"] = found["records"] - len([*(folder / "out").iterdir()])
     found |= {"files without a record": 0, "half-written files": verified(folder / "out")}
     return found
 
@@ -281,14 +286,12 @@ def traced(folder: Path, limit: int) -> Row:
                 continue
             marked = np.asarray(Image.open(io.BytesIO(out.data)).convert("RGB"))
             finding = inspector.inspect(lost(marked))
-            right = finding.recovered is not None and finding.recovered.record.id == out.record_id
-            counts["own, crop:0.5+jpeg:60"][
-                finding.verdict if right or not finding.recovered else "another record"
-            ] += 1
+            right = finding.recovered is None or finding.recovered.record.id == out.record_id
+            counts[OWN][said(finding) if right else "another record"] += 1
             if before is not None:
                 forged = copy_mark(before, pixels, 38.0)
-                counts["copied"][inspector.inspect(encoded(forged, "PNG")).verdict] += 1
-                counts["copied, the same"][inspector.inspect(lost(forged)).verdict] += 1
+                counts[COPIED][said(inspector.inspect(encoded(forged, "PNG")))] += 1
+                counts[COPIED_LOST][said(inspector.inspect(lost(forged)))] += 1
             before = marked
             tell(f"traced {source.name} {counts}")
     return {name: dict(count.most_common()) for name, count in counts.items()}

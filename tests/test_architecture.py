@@ -29,7 +29,7 @@ LAYERS = [
     {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
     {"api"},
     {"bench", "provenance"},
-    {"marker", "marker_text", "marked", "inspection", "inspector"},
+    {"marker", "marker_text", "marked", "leftovers", "inspection", "inspector"},
     {"audit"},
     {"cli", "integrations"},
 ]

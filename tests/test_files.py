@@ -13,6 +13,7 @@ from markai.files import (
     Source,
     destinations,
     find_pictures,
+    leftovers,
     read_picture,
     remove_leftovers,
     staged,
@@ -173,11 +174,22 @@ def test_what_is_staged_gets_no_name_where_the_block_raises(tmp_path: Path) -> N
 
 
 def test_leftovers_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path: Path) -> None:
-    (tmp_path / ".markai-0123.tmp").write_bytes(b"half")
+    (tmp_path / ".markai-0123-a.png.tmp").write_bytes(b"half")
     (tmp_path / ".markai-0123.png").write_bytes(b"of somebody else")
     (tmp_path / ".markai-link.tmp").symlink_to(tmp_path / ".markai-0123.png")
     assert remove_leftovers(tmp_path) == 0  # too young: it may not be locked yet
     with staged(tmp_path / "a.png", b"data"):
+        (found,) = leftovers(tmp_path)
+        assert (found.path.name, found.name) == (".markai-0123-a.png.tmp", "a.png")
+        assert 0 <= found.age < 60
         assert remove_leftovers(tmp_path, age=0) == 1
     assert sorted(each.name for each in tmp_path.iterdir()) == [".markai-0123.png", ".markai-link.tmp", "a.png"]
     assert remove_leftovers(tmp_path / "absent") == 0
+
+
+def test_a_long_name_is_not_told_and_still_written(tmp_path: Path) -> None:
+    for name, told in (("x" * 200 + ".png", True), ("\u4e00" * 80 + ".png", False)):
+        with staged(tmp_path / name, b"data"):
+            (temporary,) = (each.name for each in tmp_path.iterdir() if each.name.startswith(".markai-"))
+            assert temporary.endswith(f"-{name}.tmp") == told
+        assert (tmp_path / name).read_bytes() == b"data"

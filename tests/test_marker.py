@@ -366,6 +366,43 @@ def test_a_name_that_cannot_be_given_leaves_a_record_and_no_file(
     assert len(registry) == 1
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.bmp"])
+def test_what_was_recorded_and_not_named_is_taken_up(
+    registry: Registry, tmp_path: Path, crop: Pixels, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As after a kill between the record and the name: the file gets it; what was not recorded is removed."""
+    made, source = marker(registry), tmp_path / name
+    source.write_bytes(encoded(crop, name[-3:]))
+    (tmp_path / "out").mkdir()
+    out = made.mark_file(source, tmp_path / "out" / name)
+    beside = [] if out.sidecar is None else [f"{name}.c2pa"]
+    for each in (name, *beside):
+        (tmp_path / "out" / each).rename(tmp_path / "out" / f".markai-0123-{each}.tmp")
+    (tmp_path / "out" / ".markai-4567-b.png.tmp").write_bytes(encoded(crop))
+    (tmp_path / "out" / ".markai-4567.tmp").write_bytes(b"half")
+    for each in (".markai-4567-b.png.tmp", ".markai-4567.tmp"):
+        os.utime(tmp_path / "out" / each, (0, 0))
+    assert made.take_up(tmp_path / "out") == [tmp_path / "out" / name]
+    assert names(tmp_path / "out") == sorted([name, *beside])
+    assert (tmp_path / "out" / name).read_bytes() == out.data
+    assert verify(tmp_path / "out" / name, TRUST).status == "trusted"
+    if beside:  # killed between the two names
+        (tmp_path / "out" / name).rename(tmp_path / "out" / f".markai-89ab-{name}.tmp")
+        assert made.take_up(tmp_path / "out") == [tmp_path / "out" / name]
+    (tmp_path / "out" / f".markai-0123-{name}.tmp").write_bytes(out.data)
+    assert made.take_up(tmp_path / "out") == []  # it has its name already
+    assert marker().take_up(tmp_path / "out") == []
+    assert made.take_up(tmp_path / "absent") == []
+
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "out" / name).unlink()
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OutputError, match="Permission denied"):
+        made.take_up(tmp_path / "out")
+
+
 def test_marking_a_file_in_place_and_with_a_sidecar(registry: Registry, tmp_path: Path, crop: Pixels) -> None:
     made = marker(registry)
     (tmp_path / "a.bmp").write_bytes(encoded(crop, "BMP"))

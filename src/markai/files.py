@@ -29,6 +29,7 @@ SUFFIXES = {
     "JPEG XL": (".jxl",),
 }
 TEMPORARY = ".markai-"  # how the name of a file begins that is not whole yet
+LONGEST_NAME = 255  # bytes, of every common file system
 FORMAT_OF = {suffix: name for name, suffixes in SUFFIXES.items() for suffix in suffixes}
 
 
@@ -146,13 +147,13 @@ def staged(path: Path, data: bytes) -> Iterator[None]:
     """Write a file beside its name, run the block, and give it its name: not if the block raises.
 
     What the block does comes after the data is on the disk and before anybody can see the file. A process that is
-    killed leaves a file of another name (``.markai-*.tmp``) at most, which :func:`remove_leftovers` takes away.
+    killed leaves a file of another name (``.markai-*.tmp``) at most: see :func:`leftovers`.
 
     Raises:
         OutputError: if it cannot be written; what was there is still there, and nothing else.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(_temporary(target.name))
     with _output_errors(path):
         mode = stat.S_IMODE(_replaceable(target).st_mode) if target.exists() else None
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -179,24 +180,46 @@ def _output_errors(path: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {reason} - {advice}") from error
 
 
-def remove_leftovers(directory: Path, age: float = 60.0) -> int:
-    """Remove what killed processes left of files that they were writing, and return how many there were.
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What a killed process left of a file that it wrote, the name that this was to get, and its age in seconds."""
 
-    Whoever writes holds a lock on the file, so that none is taken from a process that lives; one younger than ``age``
-    seconds may not be locked yet.
+    path: Path
+    name: str | None
+    age: float
+
+
+def leftovers(directory: Path) -> list[Leftover]:
+    """Return what killed processes left in a directory; who writes holds a lock, so that nothing is of the living.
+
+    What is younger than a second or so may belong to somebody who has not locked it yet.
     """
-    removed, now = 0, time.time()
-    for path in directory.glob(f"{TEMPORARY}*.tmp"):
+    found = []
+    for path in sorted(directory.glob(f"{TEMPORARY}*.tmp")):
         with suppress(OSError):  # in use, or gone meanwhile
             handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if now - os.fstat(handle).st_mtime >= age:
-                    path.unlink()
-                    removed += 1
+                name = path.name.removeprefix(TEMPORARY).removesuffix(".tmp").partition("-")[2]
+                found.append(Leftover(path, name or None, time.time() - os.fstat(handle).st_mtime))
             finally:
                 os.close(handle)
-    return removed
+    return found
+
+
+def remove_leftovers(directory: Path, age: float = 60.0) -> int:
+    """Remove the leftovers that are at least ``age`` seconds old, and return how many there were."""
+    old = [each.path for each in leftovers(directory) if each.age >= age]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
+
+
+def _temporary(name: str) -> str:
+    """Return a new name that tells the file's own, where it is short enough."""
+    token = secrets.token_hex(8)
+    told = f"{TEMPORARY}{token}-{name}.tmp"
+    return told if len(os.fsencode(told)) <= LONGEST_NAME else f"{TEMPORARY}{token}.tmp"
 
 
 def _replaceable(target: Path) -> os.stat_result:

@@ -3,8 +3,8 @@
 The order is what makes the four fit: the payload is drawn first, the pixels are marked and encoded, metadata (XMP) goes
 in, the signature is made over all of it, and last of all the record is written, in one transaction. Nothing is handed
 over, and no file has its name, before the record is on the disk. So whatever fails and whenever a process is killed,
-there is no marked file that the registry does not know; there may be a record whose file never came to be, which leads
-nobody anywhere.
+there is no marked file that the registry does not know; there may be a record whose file has no name yet, which
+``Marker.take_up`` gives it, or never got one because nobody takes it up, which leads nobody anywhere.
 """
 
 import logging
@@ -22,10 +22,11 @@ from markai import image as pictures
 from markai import image_export, provenance, watermarks
 from markai.api import DEFAULT_METHOD, STRENGTHS
 from markai.detection import Detection
-from markai.errors import CapacityError, KeyFileError, MethodError, PayloadError
+from markai.errors import CapacityError, KeyFileError, MarkaiError, MethodError, OutputError, PayloadError
 from markai.files import read_picture
 from markai.image_arrays import Array
 from markai.keys import Key
+from markai.leftovers import take_up
 from markai.marked import Marked
 from markai.marker_text import NO_METHOD, TEXT, decoded, encoded, read_back
 from markai.payload import MAX_PAYLOAD
@@ -252,6 +253,25 @@ class Marker:
             payload = secrets.token_bytes(size)
             if self._registry is None or not self._registry.find(payload, self.key.id):
                 return payload
+
+    def take_up(self, directory: str | os.PathLike[str]) -> list[Path]:
+        """Finish what a killed :meth:`mark_file` left in a directory, and return the files that got their names.
+
+        Those are whole and recorded, and only lacked their names, which nothing else must have meanwhile. What was not
+        recorded is removed once it is a minute old.
+
+        Raises:
+            RegistryError: if the registry fails.
+            OutputError: if a file cannot get its name.
+        """
+        try:
+            return take_up(Path(directory), self._registry)
+        except OSError as error:
+            if isinstance(error, MarkaiError):
+                raise
+            raise OutputError(
+                f"cannot take up {os.fspath(directory)}: {error.strerror} - check its permissions"
+            ) from error
 
     def recorded(self, file: bytes) -> "Record | None":
         """Return the record of a file that is byte for byte what was marked and holds its manifest; else None.

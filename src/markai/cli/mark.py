@@ -29,7 +29,7 @@ from markai.cli.options import (
 )
 from markai.cli.sign import load_signer
 from markai.errors import OutputError
-from markai.files import FORMAT_OF, Source, read_picture, remove_leftovers, same_file
+from markai.files import FORMAT_OF, Source, read_picture, same_file
 
 if TYPE_CHECKING:
     from markai.marked import Marked
@@ -110,8 +110,6 @@ def mark(
     if content and len(targets) != 1:
         raise click.UsageError(f"one payload and {len(targets)} pictures - leave it out, and each gets its own")
     tokenizer = load_tokenizer(tokenizer_file)
-    for folder in {target.parent for target in targets.values()}:
-        remove_leftovers(folder)
     marker = Marker(
         key,
         signer=load_signer(chain, private_key, tsa, timestamp),
@@ -136,6 +134,8 @@ def mark(
         return _row(marked, target)
 
     with marker:
+        for folder in {target.parent for target in targets.values()}:
+            marker.take_up(folder)  # of a run that was killed
         show = partial(show_row, as_json=as_json, in_words=in_words)
         statuses = for_each(list(targets), work, show, jobs)
     ctx.exit(2 if "error" in statuses else 0)
