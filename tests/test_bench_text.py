@@ -340,3 +340,11 @@ def test_null_trials_are_what_the_detector_says(author):
     counted = text_null.against_nominal(np.array([-1.0, -2.5, -3.5, np.nan]), (2, 3))
     assert counted["trials"] == 3
     assert [level["count"] for level in counted["levels"].values()] == [2, 1]
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_the_table_of_texts_holds_the_figures_of_the_results():
+    import text_tables
+
+    result = json.loads((BENCHMARKS / "results" / "text.json").read_text())
+    assert (BENCHMARKS / "results" / "text.md").read_text() == text_tables.document(result)
