@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
 import markai
-from markai import Key, KeyRing, detect, embed, watermarks
+from markai import Key, KeyRing, detect, detect_all, embed, watermarks
 from markai.errors import CapacityError, ImageError, KeyFileError, MarkaiError, MethodError, PayloadError
 from markai.image import file_format
 
@@ -419,8 +419,9 @@ def test_what_is_not_a_payload(crop, key, payload):
 
 
 def test_a_str_is_text(key):
-    with pytest.raises(MethodError, match=r"taken as text - for a file pass pathlib\.Path"):
-        detect("photo.png", key)
+    assert detect("photo.png", key).verdict == "insufficient"  # a text of two words
+    with pytest.raises(MethodError, match=r"for a file pass pathlib\.Path"):
+        detect_all("photo.png", key)
     with pytest.raises(ImageError, match="a str is not a picture"):
         embed("photo.png", key)
 

@@ -123,7 +123,7 @@ def test_a_folder_with_everything() -> None:
     whole = json.loads(Path("out/audit.full.json").read_bytes())
     assert [row["path"] for row in whole["rows"]] == ["in/made.png", "in/note.txt"]
     assert whole["totals"] == json.loads(Path("out/audit.json").read_bytes())["totals"]
-    assert whole["command"].startswith("markai ")
+    assert whole["command"].startswith("markai")
     assert Path("out/audit.csv").read_text("utf-8-sig").count("\n") == 3
     assert json.loads(Path("out/audit.sarif").read_bytes())["version"] == "2.1.0"
     assert "made.png" in Path("out/audit.html").read_text()

@@ -70,7 +70,7 @@ path_type = click.Path(path_type=Path)
 @click.option("--max-bytes", type=click.IntRange(min=1), default=1 << 30, show_default=True, help="Of a file.")
 @click.option("--max-memory", type=click.IntRange(min=256), default=6144, show_default=True, help="MB of a process.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=600, show_default=True, help="For a file.")
-@click.option("--language", type=click.Choice(("en", "ko")), default="en", show_default=True)
+@click.option("--language", type=click.Choice(("en", "ko")), default="en", show_default=True, help="Of what is said.")
 @click.pass_context
 def audit(ctx: click.Context, /, inputs: tuple[str, ...], folder: Path | None, **options: Any) -> None:
     """Say of every file where it comes from, over all layers: one file or a million.
