@@ -114,7 +114,9 @@ def test_p_values_hold_over_the_key_in_a_repetitive_text(name, rng, repetitive):
     marks = [UNDER_A_KEY[name](rng) for _ in range(60 if name in ("hf-kgw selfhash", "vllm-dual-gumbel") else 200)]
     seen = occurrences(repetitive, marks[0].width, marks[0].once)
     assert len(seen) < 0.7 * len(repetitive)
-    p = np.sort([10 ** evidence(mark, seen, Weights(int(seen.positions.max()) + 1), scan=False).log10_whole for mark in marks])
+    p = np.sort(
+        [10 ** evidence(mark, seen, Weights(int(seen.positions.max()) + 1), scan=False).log10_whole for mark in marks]
+    )
     excess = (np.arange(1, len(p) + 1) / len(p) - p).max()
     assert smirnov_tail(float(excess), len(p)) > 1e-3
 
