@@ -5,7 +5,7 @@ words is not its affair: ``prf.py`` deals them by key, window and lane.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -168,15 +168,8 @@ class Tournament:
         octets = words.astype(">u4")[:, None].view(np.uint8)
         return np.unpackbits(octets, axis=1)[:, : self.layers]
 
-    @cached_property
-    def _halves(self) -> tuple[Scores, Scores]:
-        """Return the scores (65536,) of the upper and of the lower half of a word."""
-        weights = np.pad(self.weights, (0, 32 - self.layers)).reshape(2, 16)
-        bits = np.unpackbits(np.arange(1 << 16, dtype=">u2")[:, None].view(np.uint8), axis=1)
-        return bits @ weights[0], bits @ weights[1]
-
     def scores(self, words: NDArray[np.uint32]) -> Scores:
-        upper, lower = self._halves
+        upper, lower = _half_scores(tuple(self.weights.tolist()))
         total: Scores = upper[words >> np.uint32(16)] + lower[words & np.uint32(0xFFFF)]
         return total
 
@@ -235,6 +228,14 @@ def _leave_most(alive: NDArray[np.bool_], logits: Logits) -> None:
     np.greater(logits, least, out=alive)
     # Of equal logits those with the least ids, or it would depend on the order of a sort who survives.
     alive[np.flatnonzero(logits == least)[: MOST_SURVIVORS - np.count_nonzero(alive)]] = True
+
+
+@cache
+def _half_scores(weights: tuple[int, ...]) -> tuple[Scores, Scores]:
+    """Return the scores (65536,) of the upper and of the lower half of a word; they take longer to make than to use."""
+    halves = np.pad(np.array(weights, np.int64), (0, 32 - len(weights))).reshape(2, 16)
+    bits = np.unpackbits(np.arange(1 << 16, dtype=">u2")[:, None].view(np.uint8), axis=1)
+    return bits @ halves[0], bits @ halves[1]
 
 
 def _nothing_in(rows: NDArray[np.bool_], logits: Logits) -> Logits:
