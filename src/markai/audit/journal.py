@@ -41,7 +41,8 @@ class Journal:
 
     def __init__(self, file: BinaryIO, header: Header, path: Path) -> None:
         self.header, self.path = header, path
-        self._file = file
+        self._file = file  # only written to: a write moves the place where a buffer that is read from would go on
+        self._reader = path.open("rb")
         self._places = array("q")  # where the row of each number is, -1 where there is none yet
         self._hashes, self._offsets = self._index()
         self._end = file.seek(0, os.SEEK_END)
@@ -96,8 +97,8 @@ class Journal:
         at = int(np.searchsorted(self._hashes, np.uint64(wanted), side="right")) - 1  # the latest
         while at >= 0 and int(self._hashes[at]) == wanted:
             offset = int(self._offsets[at])
-            self._file.seek(offset)
-            known, _ = _split(self._file.readline())
+            self._reader.seek(offset)
+            known, _ = _split(self._reader.readline())
             if known["path"] == path and known["stamp"] == stamp:
                 self._place(number, offset)
                 return True
@@ -108,8 +109,8 @@ class Journal:
         """Yield the rows in the order of their numbers, as bytes without an end of line."""
         for place in self._places:
             if place >= 0:
-                self._file.seek(place)
-                row = _split(self._file.readline())[1]
+                self._reader.seek(place)
+                row = _split(self._reader.readline())[1]
                 if row != NONE:
                     yield row
 
@@ -142,6 +143,7 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._reader.close()
         self._file.close()
 
     def _place(self, number: int, offset: int) -> None:
@@ -152,9 +154,9 @@ class Journal:
     def _index(self) -> "tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]":
         """Return hashes of the paths that have rows, sorted, and where those are."""
         hashes, offsets = array("Q"), array("q")
-        self._file.seek(0)
-        offset = len(self._file.readline())
-        for line in self._file:
+        self._reader.seek(0)
+        offset = len(self._reader.readline())
+        for line in self._reader:
             hashes.append(_hash(_split(line)[0]["path"]))
             offsets.append(offset)
             offset += len(line)
