@@ -48,10 +48,11 @@ def _each(values: Tensor) -> Tensor:
 
 
 def compress(luma: Tensor, strength: float, draw: Draw) -> Tensor:
-    """JPEG, quality 95 down to 10; the blocks start anywhere."""
+    """JPEG, quality 95 down to 8; the blocks start anywhere."""
     down, right = (int(offset) for offset in draw.host.integers(0, 8, 2))
     moved = torch.roll(luma, (down, right), (2, 3))
-    return torch.roll(jpeg(moved, draw.uniform(luma, 95 - 85 * strength, 95)), (-down, -right), (2, 3))
+    quality = 95 - 87 * strength * draw.uniform(luma, 0, 1).sqrt()  # low ones more often: they are what is hard
+    return torch.roll(jpeg(moved, quality), (-down, -right), (2, 3))
 
 
 def blurred(luma: Tensor, sigma: Tensor) -> Tensor:
@@ -66,8 +67,8 @@ def blurred(luma: Tensor, sigma: Tensor) -> Tensor:
 
 
 def blur(luma: Tensor, strength: float, draw: Draw) -> Tensor:
-    """Gaussian blur, sigma up to 3 cells."""
-    return blurred(luma, draw.uniform(luma, 0.3, 0.3 + 2.7 * strength))
+    """Gaussian blur, sigma up to 4 pixels."""
+    return blurred(luma, draw.uniform(luma, 0.3, 0.3 + 3.7 * strength))
 
 
 def noise(luma: Tensor, strength: float, draw: Draw) -> Tensor:
@@ -170,7 +171,7 @@ ATTACKS: dict[Attack, float] = {
 CHANCE = np.array(list(ATTACKS.values())) / sum(ATTACKS.values())
 
 
-LARGER = 0.6  # share of parts that are attacked with two pixels per cell, as marked pictures have at least
+LARGER = 0.85  # share of parts that are attacked with two pixels per cell, as marked pictures have at least
 
 
 def attacked(luma: Tensor, strength: float, draw: Draw, parts: int = 4, geometry: float = 0.5) -> tuple[Tensor, Warp]:

@@ -21,13 +21,14 @@ class Config:
     steps: int = 0
     batch: int = 16
     side: int = 128  # of the training planes
-    bits: int = 64  # the message whose bits the loss counts
+    bits: int = 64  # the message whose right bits are told
     rate: float = 1e-3  # AdamW, after WARM_UP steps; a cosine down to a hundredth
     ema: float = 0.998
-    psnr_start: float = 39.0  # loud first, then a cosine to the final PSNR over the first half
-    psnr: float = 42.0
-    ssim: float = 30.0  # weight, against bits of information, of what 1 - SSIM at the final PSNR exceeds ``unlike`` by
-    unlike: float = 0.019  # the hand-made mark's on training batches, which are harder than pictures as they are
+    keys: int = 64  # that pictures are marked with, and
+    per_key: int = 96  # pictures under each; 64 KiB of memory a picture of side 128
+    large_cells: float = 0.25  # share of keys whose pictures have cells so large that no attack is foreseen
+    energy: float = 200.0  # D^2 beyond which the loss flattens; on a 128x128 plane a code of 8 bytes needs 57
+    ssim: float = 60.0  # weight of what SSIM loses beyond the hand-made mark's loss
     strength: float = 0.3  # of the attacks at the start
     pace: float = 0.02  # by which it rises per logged interval while the accuracy is above ``enough``, or else falls
     enough: float = 0.8
@@ -46,6 +47,8 @@ class Config:
             raise ValueError("a training run is as long as either minutes or steps say - set one of them")
         if self.side % 64 or self.batch % self.parts:
             raise ValueError("the side is a multiple of 64, and the batch one of its parts")
+        if self.per_key < self.batch:
+            raise ValueError("a batch is of one key - give every key as many pictures at least")
 
     def progress(self, step: int, seconds: float) -> float:
         """Return how much of the schedule is over, 0 to 1.

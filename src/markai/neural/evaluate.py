@@ -13,6 +13,7 @@ from markai.neural.jpeg import jpeg, rounded
 from markai.neural.lattice import Lattice, energy, repeated
 from markai.neural.model import Pair
 from markai.neural.regenerate import Autoencoder
+from markai.neural.starts import Starts
 from markai.neural.warp import Warp
 
 NEEDED = 229.0  # D^2 that an 8-byte payload needs (docs/dwt-dct.md)
@@ -59,8 +60,8 @@ ATTACKS: dict[str, Planes] = {
     "jpeg:50": lambda luma: _quality(luma, 50),
     "jpeg:30": lambda luma: _quality(luma, 30),
     "jpeg:10": lambda luma: _quality(luma, 10),
-    "blur:1": lambda luma: _blur(luma, 1.0),
     "blur:2": lambda luma: _blur(luma, 2.0),
+    "blur:4": lambda luma: _blur(luma, 4.0),
     "noise:0.05": lambda luma: _noise(luma, 0.05),
     "resize:0.5+jpeg:50": lambda luma: _shrunk(luma, 0.5, 50),
     "brightness:1.5": lambda luma: luma * 1.5,
@@ -79,12 +80,8 @@ def _warps(batch: int, device: torch.device) -> dict[str, Warp]:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How pictures are marked and worn: at one PSNR in decibels, with cells of ``step`` pixels when attacked.
+    """How pictures are worn: with cells of ``step`` pixels when attacked."""
 
-    Marked pictures have two pixels per cell or more; one pixel is the harder case of a picture shrunk to its cells.
-    """
-
-    psnr: float = 42.0
     step: int = 2
     autoencoder: Autoencoder | None = None
 
@@ -99,37 +96,41 @@ class Trial:
             for noise in (0.0, 0.2):
                 yield f"own-regeneration:{noise}", extractor(self._cells(self.autoencoder(larger, noise, generator)))
         for name, warp in _warps(len(marked), marked.device).items():
-            yield name, warp.back(extractor(self._cells(warp(larger, "reflection"))))
+            cells, inside = warp.undone(self._cells(warp(larger, "reflection")))
+            yield name, extractor(cells) * inside
 
     def _cells(self, luma: Tensor) -> Tensor:
         return F.avg_pool2d(luma.clamp(0, 255).round(), self.step)
 
 
 @torch.no_grad()
-def evaluate(pair: Pair, planes: Tensor, trial: Trial | None = None, batch: int = 16) -> dict[str, Any]:
-    """Return {"pictures", "psnr", "ssim", "attacks": {name: row}} over planes (N, 1, H, W) of cells.
+def evaluate(pair: Pair, starts: Starts, trial: Trial | None = None, batch: int = 16) -> dict[str, Any]:
+    """Return {"pictures", "psnr", "ssim", "attacks": {name: row}} over planes of cells and their hand-made marks.
 
     A row holds "accuracy", that of 64 bits repeated in the coded ones; "energy", the median D^2; "readable", the share
-    of pictures with enough of it for 8 bytes; "presence", the median T. Messages are drawn by a fixed seed.
+    of pictures with enough of it for 8 bytes; "presence", the median T.
     """
     trial = trial or Trial()
-    lattice, generator = Lattice().to(planes.device), torch.Generator(planes.device).manual_seed(2)
+    device = next(pair.parameters()).device
+    lattice = Lattice().to(device)
     rows: dict[str, list[Tensor]] = {}
     likeness = []
-    for part in torch.split(planes, batch):
-        message = lattice.draw(len(part), generator)
-        pattern = lattice.plane(message.signs, pair.embedder.loudness, (part.shape[2], part.shape[3]))
-        marked = rounded(part + pair.embedder(part, pattern, 255 / 10 ** (trial.psnr / 20))).clamp(0, 255)
-        likeness.append(torch.stack([_psnr(part, marked), ssim(part, marked)]))
-        for name, plane in trial.outcomes(part, marked, pair.extractor):
-            seen = lattice.read(plane)
+    for index in torch.arange(len(starts)).split(batch):
+        part = starts.rows(index, device)
+        plane, message = part.plane, part.message
+        pattern = lattice.plane(message.signs, lattice.tilt, (plane.shape[2], plane.shape[3]))
+        change = pair.embedder(plane, part.change, pattern, part.allowed, part.limit)
+        marked = rounded(plane + change).clamp(0, 255)
+        likeness.append(torch.stack([_psnr(plane, marked), ssim(plane, marked)]))
+        for name, found in trial.outcomes(plane, marked, pair.extractor):
+            seen = lattice.read(found)
             soft = lattice.soft_bits(seen, message)
             right = (repeated(soft, message.bits, BITS) > 0).float().mean(1)
             row = torch.stack([right, energy(soft, message.bits), lattice.presence(seen, message)])
             rows.setdefault(name, []).append(row)
     psnr, similar = torch.cat(likeness, 1).mean(1).tolist()
     attacks = {name: _row(torch.cat(values, 1)) for name, values in rows.items()}
-    return {"pictures": len(planes), "psnr": round(psnr, 2), "ssim": round(similar, 4), "attacks": attacks}
+    return {"pictures": len(starts), "psnr": round(psnr, 2), "ssim": round(similar, 4), "attacks": attacks}
 
 
 def _row(values: Tensor) -> dict[str, float]:

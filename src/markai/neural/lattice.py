@@ -17,6 +17,7 @@ from markai.watermarks.sync import MAGNITUDE_LIMIT
 
 # Mean radius of each ring, cycles per tile.
 RING_RADIUS = np.array([RADIUS[ring == RING].mean() for ring in range(RINGS)], np.float32)
+REACH = 12.0  # cycles per tile: the pattern that a writer is shown falls with exp(-(radius / 12)^2)
 NEAR = int((RADIUS <= PILOT_RADIUS).sum())  # points that may be pilots; the lattice rises with the radius
 
 
@@ -51,12 +52,14 @@ class Lattice(nn.Module):
     ring: Tensor
     number: Tensor
     at: Tensor
+    tilt: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         ring = F.one_hot(torch.from_numpy(RING), RINGS).float()
         self.register_buffer("ring", ring, persistent=False)
         self.register_buffer("number", ring.sum(0), persistent=False)
+        self.register_buffer("tilt", torch.from_numpy(np.exp(-((RING_RADIUS / REACH) ** 2))), persistent=False)
         self.register_buffer("at", torch.from_numpy(FY % TILE * (TILE // 2 + 1) + FX), persistent=False)
 
     def draw(self, batch: int, generator: torch.Generator) -> Message:

@@ -1,9 +1,9 @@
 """The two networks: one writes a tile into a plane of cells, the other tells the mark in a plane from its host.
 
 Both are fully convolutional over planes of mean luma (B, 1, H, W) in grey levels, H and W multiples of 16, and both
-start from the hand-made mark: :class:`Embedder` from one step of informed embedding (``_kernels.pull``) where the
-picture hides it, :class:`Extractor` from the levelled plane (``_kernels.whiten``). Their last layers start at zero,
-so that an untrained pair marks and reads; training can only move away from there.
+start from the hand-made mark: :class:`Embedder` from what ``dwt-dct`` would add, :class:`Extractor` from the levelled
+plane (``_kernels.whiten``). Their last layers start at zero, so that an untrained pair is ``dwt-dct``; training can
+only move away from there.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from markai.neural.blocks import Blocks
-from markai.neural.lattice import RING_RADIUS
 
 GAIN = 4.0  # brings a levelled plane, whose rms is about 0.3, near one
-PEAK = 1.6  # the largest change of a cell, in units of what the eye allows there
-# Loudness before training falls with exp(-(radius / 12)^2), cycles per tile. Of the reaches tried, 12 holds JPEG 30
-# best (D^2 of 444 with two pixels per cell, against 288 with a reach of 9).
-REACH = 12.0
+FITS = 2  # times that a change is scaled and clipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,50 +34,26 @@ SIZES = {
 }
 
 
-def just_noticeable(plane: Tensor) -> Tensor:
-    """Return how many grey levels (B, 1, H, W) a change of a cell may have before the eye sees it.
+def widened_power(change: Tensor) -> Tensor:
+    """Return the (B, 1, 1, 1) mean square of planes after bilinear interpolation to many pixels per cell."""
+    square = change.square().sum((1, 2, 3), keepdim=True)
+    across = (change[..., 1:] * change[..., :-1]).sum((1, 2, 3), keepdim=True)
+    down = (change[..., 1:, :] * change[..., :-1, :]).sum((1, 2, 3), keepdim=True)
+    corner = (change[..., 1:, 1:] * change[..., :-1, :-1] + change[..., 1:, :-1] * change[..., :-1, 1:]).sum(
+        (1, 2, 3), keepdim=True
+    )
+    cells = change.shape[2] * change.shape[3]
+    return (4 / 9 * square + 2 / 9 * (across + down) + corner / 18).clamp_min(1e-6) / cells
 
-    Luminance adaptation by the local mean L (Chou and Li 1995): 17 (1 - sqrt(L / 127)) + 3 up to 127, 3 / 128 (L - 127)
-    + 3 above. Contrast masking by the gradient g (Wu et al. 2017): 0.117 * 16 g^2.4 / (g^2 + 26^2). The two overlap:
-    the smaller counts 0.7 times.
 
-    >>> [round(float(just_noticeable(torch.full((1, 1, 16, 16), level)).mean()), 1) for level in (0.0, 127.0, 255.0)]
-    [20.0, 3.0, 6.0]
+def fitted(change: Tensor, start: Tensor, limit: Tensor) -> Tensor:
+    """Scale a change to the energy of the start, no cell above ``limit``; the start itself comes back as it is.
+
+    What the limit takes from some cells the others make up for.
     """
-    padded = F.pad(plane, (2, 2, 2, 2), mode="replicate")
-    mean = F.avg_pool2d(padded, 5, 1)
-    dark = 17 * (1 - (mean.clamp(1e-3, 127) / 127).sqrt()) + 3
-    light = dark + 3 / 128 * (mean - 127).clamp_min(0)
-    sobel = plane.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 4
-    slope = F.conv2d(padded[..., 1:-1, 1:-1], torch.stack([sobel, sobel.T])[:, None]).square().sum(1, keepdim=True)
-    masking = 0.117 * 16 * (slope + 1e-6) ** 1.2 / (slope + 26**2)
-    return light + masking - 0.3 * torch.minimum(light, masking)
-
-
-def hiding(plane: Tensor) -> Tensor:
-    """Return (B, 1, H, W) how loud the mark is where the picture is busy, against 1 where it is flat.
-
-    With the local standard deviation to the power 1.5, as in ``watermarks.informed``: at 42 dB it keeps SSIM at 0.985,
-    where the just noticeable difference alone gives 0.971.
-    """
-    contrast = plane - _mean(plane)
-    activity = _mean(contrast * contrast).add(1e-6).sqrt()
-    return torch.pow(1 + 0.24 * activity.clamp_max(25), 1.5)
-
-
-def _mean(plane: Tensor) -> Tensor:
-    return F.avg_pool2d(F.pad(plane, (3, 3, 3, 3), mode="replicate"), 7, 1)
-
-
-def fitted(change: Tensor, allowed: Tensor, rms: Tensor | float) -> Tensor:
-    """Scale a change to an rms in grey levels per picture, no cell above PEAK times what is ``allowed``.
-
-    What the limit takes from some cells the others make up for, twice; a picture where little is allowed gets less.
-    """
-    limit = PEAK * allowed
-    for _ in range(3):
-        change = change * (rms * change.square().mean((1, 2, 3), keepdim=True).add(1e-8).rsqrt())
-        change = limit * torch.tanh(change / limit)
+    power = widened_power(start)
+    for _ in range(FITS):
+        change = torch.clamp(change * (power / widened_power(change)).sqrt(), -limit, limit)
     return change
 
 
@@ -134,35 +106,22 @@ class _UNet(nn.Module):
 
 
 class Embedder(nn.Module):
-    """What to add to a plane so that it carries a pattern.
-
-    ``loudness`` (RINGS,) is how loud the pattern's rings are meant to be; it belongs to the weights because the
-    pattern is drawn with it (:meth:`Lattice.plane`).
-    """
+    """What to add to a plane instead of what the hand-made writer would, at the same energy."""
 
     def __init__(self, size: str = "small") -> None:
         super().__init__()
         channels = SIZES[size].writer
-        self.blocks = Blocks()
-        self.tilt = nn.Parameter(-((torch.from_numpy(RING_RADIUS) / REACH) ** 2))
         self.network = _UNet(4, 2, channels, [_Residual(each) for each in channels])
 
-    @property
-    def loudness(self) -> Tensor:
-        return self.tilt.exp()
+    def forward(self, plane: Tensor, start: Tensor, pattern: Tensor, allowed: Tensor, limit: Tensor) -> Tensor:
+        """Return the change (B, 1, H, W) in grey levels.
 
-    def forward(self, plane: Tensor, pattern: Tensor, rms: Tensor | float) -> Tensor:
-        """Return the change (B, 1, H, W) in grey levels, of the given rms, that hides ``pattern`` (rms 1) in ``plane``.
-
-        ``rms`` is 2.03 for 42 dB PSNR.
+        ``start`` is what ``dwt-dct`` adds, ``pattern`` (rms 1) the tile that all of it stands for, ``allowed`` how
+        much hides in each cell (relative) and ``limit`` the most that each may change, in grey levels.
         """
-        with torch.autocast(plane.device.type, enabled=False):
-            start = self.blocks.pull(plane, pattern)
-            start = start * start.square().mean((1, 2, 3), keepdim=True).add(1e-12).rsqrt()
-            hides, allowed = hiding(plane), just_noticeable(plane)
-        inputs = torch.cat([plane / 64 - 2, hides / 8, pattern, start], 1)
+        inputs = torch.cat([plane / 64 - 2, start / 2, pattern, allowed / 4], 1)
         gain, more = self.network(inputs).float().chunk(2, 1)
-        return fitted(hides * (start * gain.clamp(-4, 4).exp() + more), allowed, rms)
+        return fitted(start * gain.clamp(-3, 3).exp() + allowed * more, start, limit)
 
 
 class Extractor(nn.Module):
@@ -191,9 +150,10 @@ class Pair(nn.Module):
     """Both networks of one size, as they are trained, saved and used together.
 
     >>> pair = Pair("tiny")
-    >>> plane, pattern = torch.rand(2, 1, 1, 64, 64)
-    >>> pair.extractor(plane * 255 + pair.embedder(plane * 255, pattern, 2.0)).shape
-    torch.Size([1, 1, 64, 64])
+    >>> plane, start, ones = torch.rand(1, 1, 64, 64) * 255, torch.randn(1, 1, 64, 64), torch.ones(1, 1, 64, 64)
+    >>> change = pair.embedder(plane, start, start, ones, 9 * ones)
+    >>> bool((change == start).all()), pair.extractor(plane + change).shape
+    (True, torch.Size([1, 1, 64, 64]))
     """
 
     def __init__(self, size: str) -> None:

@@ -32,6 +32,12 @@ class Warp:
         """The inverse; what the warp cut off comes back as zeros."""
         return Warp(torch.linalg.inv_ex(self.matrix)[0])
 
+    def undone(self, plane: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the plane brought back, the mean where it was cut off, and (B, 1, H, W) which cells are there."""
+        mean = plane.mean((1, 2, 3), keepdim=True)
+        inside = (self.back(torch.ones_like(plane)) > 0.99).float()
+        return self.back(plane - mean) + mean, inside
+
 
 def draw(batch: int, strength: float, generator: torch.Generator) -> Warp:
     """Draw mild and hard warps: up to +-15 degrees, 0.6 to 1.4 times in scale, 0.3 of perspective, half mirrored.
