@@ -36,9 +36,10 @@ from markai.bench.security import FORGED_RMS, squares  # noqa: E402
 from markai.detection import Detection  # noqa: E402
 from markai.errors import CapacityError  # noqa: E402
 from markai.watermarks.carriers import FX, FY, TILE, Complex, as_signs, carriers_for, nonce_bits, phase, step_for  # noqa: E402
-from markai.watermarks.dwt_dct import DwtDct, content_nonce  # noqa: E402
+from markai.watermarks.dwt_dct import DwtDct  # noqa: E402
 from markai.watermarks.lattice import Windows, of_the_whole, working_plane  # noqa: E402
-from markai.watermarks.sync import GRID, observe  # noqa: E402
+from markai.watermarks.sync import GRID, seen_in  # noqa: E402
+from markai.watermarks.tiled import content_nonce  # noqa: E402
 from markai.watermarks.warps import Pyramid  # noqa: E402
 
 Pixels = NDArray[np.uint8]
@@ -112,7 +113,7 @@ def collect(pictures: Iterable[Pixels], most: int) -> tuple[list[Set], dict[bool
             with_mark = marked(pixels, OWNER, ONE if same else message(number))
             if with_mark is None:
                 continue
-            tile = observe(cell_means(with_mark, step_for(SIDE, SIDE)))
+            tile = seen_in(whiten(cell_means(with_mark, step_for(SIDE, SIDE))))
             if tile is not None:
                 seen[same].append(Seen(tile, nonce))
             denoised = attack.wiener_denoised(with_mark)
@@ -167,7 +168,7 @@ def copying(judged: list[Pixels]) -> dict[str, Any]:
     found: dict[str, list[Detection]] = {"wiener": [], "folded": []}
     for source, target in track(list(zip(judged, judged[1:] + judged[:1], strict=True)), "copying"):
         with_mark = MARK.embed(source, OWNER, ONE)
-        tile = observe(cell_means(with_mark, step_for(SIDE, SIDE)))
+        tile = seen_in(whiten(cell_means(with_mark, step_for(SIDE, SIDE))))
         if tile is None:
             continue
         for name, pixels in (
@@ -328,7 +329,7 @@ def main() -> None:
     judged = judged[: args.judged]
     sets, seen = collect(islice(squares(theirs, SIDE), args.most), args.most)
     strangers = [
-        observe(cell_means(copy, step_for(SIDE, SIDE)))
+        seen_in(whiten(cell_means(copy, step_for(SIDE, SIDE))))
         for number, pixels in enumerate(track(list(islice(squares(theirs, SIDE), 100)), "strangers"))
         if (copy := marked(pixels, key_of("stranger", number), message(number))) is not None
     ]

@@ -13,13 +13,13 @@ from PIL import Image
 from scipy import stats
 
 from markai import Key
-from markai._kernels import cell_means
+from markai._kernels import cell_means, whiten
 from markai.image import open_picture
 from markai.stats import log10_rademacher_tail
 from markai.watermarks import load
 from markai.watermarks.carriers import carriers_for, nonce_of
 from markai.watermarks.geometry import TURNS
-from markai.watermarks.sync import POSITIONS, find_peaks, observe, peak_at, search
+from markai.watermarks.sync import POSITIONS, find_peaks, peak_at, search, seen_in
 
 FPR = 1e-6
 KEYS_PER_PICTURE = 6
@@ -122,7 +122,7 @@ def pilots_at_rest(seen, carriers):
 
 @pytest.fixture(scope="module")
 def statistics(unmarked):
-    seen = {name: observe(cell_means(unmarked[name], 2)) for name in STATISTIC_PICTURES}
+    seen = {name: seen_in(whiten(cell_means(unmarked[name], 2))) for name in STATISTIC_PICTURES}
     assert all(value is not None for value in seen.values())
     drawn = [carriers_for(key) for key in keys(STATISTIC_KEYS, "statistic")]
     return {name: np.array([pilots_at_rest(value, each) for each in drawn]) for name, value in seen.items()}
@@ -148,7 +148,7 @@ def test_the_statistic_keeps_its_bound_over_the_key(statistics, name):
 
 def test_the_search_sees_the_statistic_at_its_places(unmarked):
     """What the search scores at its best place is the same T there, with the best signs, to rounding."""
-    seen = observe(cell_means(unmarked["crop 0,0"], 2))
+    seen = seen_in(whiten(cell_means(unmarked["crop 0,0"], 2)))
     for key in keys(20, "search"):
         carriers = carriers_for(key)
         best = find_peaks(seen, carriers, 1)[0]
@@ -164,7 +164,7 @@ def test_the_search_sees_the_statistic_at_its_places(unmarked):
 
 
 def test_many_tiles_are_searched_as_one_is(unmarked):
-    seen, carriers = observe(cell_means(unmarked["crop 0,0"], 2)), carriers_for(keys(1, "many")[0])
+    seen, carriers = seen_in(whiten(cell_means(unmarked["crop 0,0"], 2))), carriers_for(keys(1, "many")[0])
     tiles = [turn(seen) for turn in TURNS]
     for tile, peaks in zip(tiles, search(np.stack(tiles), carriers, 3), strict=True):
         for peak, alone in zip(peaks, find_peaks(tile, carriers, 3), strict=True):

@@ -47,11 +47,15 @@ def _each(values: Tensor) -> Tensor:
     return values[:, None, None, None]
 
 
+HARD_JPEG = 0.4  # share of pictures whose quality is below 30: there the mark is lost first
+
+
 def compress(luma: Tensor, strength: float, draw: Draw) -> Tensor:
     """JPEG, quality 95 down to 8; the blocks start anywhere."""
     down, right = (int(offset) for offset in draw.host.integers(0, 8, 2))
     moved = torch.roll(luma, (down, right), (2, 3))
-    quality = 95 - 87 * strength * draw.uniform(luma, 0, 1).sqrt()  # low ones more often: they are what is hard
+    low, any_of_them = draw.uniform(luma, 30 - 22 * strength, 30), draw.uniform(luma, 95 - 85 * strength, 95)
+    quality = torch.where(draw.uniform(luma, 0, 1) < HARD_JPEG, low, any_of_them)
     return torch.roll(jpeg(moved, quality), (-down, -right), (2, 3))
 
 
@@ -156,7 +160,7 @@ def nothing(luma: Tensor, _strength: float, _draw: Draw) -> Tensor:
 # With how often each is drawn; regeneration and JPEG count most because the mark exists for them.
 ATTACKS: dict[Attack, float] = {
     nothing: 1.0,
-    compress: 2.0,
+    compress: 3.0,
     blur: 1.0,
     noise: 1.0,
     tone: 1.0,
@@ -164,7 +168,7 @@ ATTACKS: dict[Attack, float] = {
     resize: 1.5,
     sharpen: 0.3,
     erase: 0.7,
-    splice: 0.7,
+    splice: 0.9,
     overlay: 0.7,
     regenerate: 2.5,
 }

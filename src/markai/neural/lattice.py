@@ -6,18 +6,15 @@ drawn afresh for every batch, so that the networks can learn nothing about any k
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from markai.payload import CODE_BITS
 from markai.watermarks.carriers import FX, FY, PILOT_RADIUS, PILOTS, POINTS, RADIUS, RING, RINGS, TILE
+from markai.watermarks.informed import RING_PATTERN
 from markai.watermarks.sync import MAGNITUDE_LIMIT
 
-# Mean radius of each ring, cycles per tile.
-RING_RADIUS = np.array([RADIUS[ring == RING].mean() for ring in range(RINGS)], np.float32)
-REACH = 12.0  # cycles per tile: the pattern that a writer is shown falls with exp(-(radius / 12)^2)
 NEAR = int((RADIUS <= PILOT_RADIUS).sum())  # points that may be pilots; the lattice rises with the radius
 
 
@@ -59,7 +56,7 @@ class Lattice(nn.Module):
         ring = F.one_hot(torch.from_numpy(RING), RINGS).float()
         self.register_buffer("ring", ring, persistent=False)
         self.register_buffer("number", ring.sum(0), persistent=False)
-        self.register_buffer("tilt", torch.from_numpy(np.exp(-((RING_RADIUS / REACH) ** 2))), persistent=False)
+        self.register_buffer("tilt", torch.from_numpy(RING_PATTERN), persistent=False)
         self.register_buffer("at", torch.from_numpy(FY % TILE * (TILE // 2 + 1) + FX), persistent=False)
 
     def draw(self, batch: int, generator: torch.Generator) -> Message:

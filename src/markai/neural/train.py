@@ -108,9 +108,9 @@ class Trainer:
         lack = math.log(self.config.energy) - (energy(soft, message.bits) + LEAST).log()
         with torch.no_grad():
             before = ssim(plane, (plane + rows.change).round().clamp(0, 255))
-        dissimilar = (before - ssim(plane, marked)).mean()
-        loss = F.softplus(lack).mean() + self.config.ssim * F.relu(dissimilar)
-        return loss, right, dissimilar
+        dissimilar = before - ssim(plane, marked)
+        loss = F.softplus(lack).mean() + self.config.ssim * F.relu(dissimilar).mean()
+        return loss, right, dissimilar.mean()
 
     def _regenerate(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Return the autoencoder's loss in units of 20 grey levels."""

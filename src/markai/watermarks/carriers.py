@@ -63,6 +63,7 @@ POINTS = len(FY)
 RINGS = 12
 RING = np.minimum((RADIUS - RADII[0]) / (RADII[1] - RADII[0]) * RINGS, RINGS - 1).astype(int)
 RING_STARTS = np.searchsorted(RING, np.arange(RINGS))
+RING_RADIUS = np.array([RADIUS[ring == RING].mean() for ring in range(RINGS)], np.float32)  # mean, cycles per tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +126,9 @@ class _Dealer:
 
 
 @lru_cache(maxsize=64)
-def carriers_for(key: Key) -> Carriers:
-    """Deal the lattice under a key."""
-    deal = _Dealer(key.stream("dwt-dct v1 carriers", 8 * 32768))
+def carriers_for(key: Key, method: str = "dwt-dct") -> Carriers:
+    """Deal the lattice under a key for a method: those of two methods are independent of each other."""
+    deal = _Dealer(key.stream(f"{method} v1 carriers", 8 * 32768))
     near = np.flatnonzero(RADIUS <= PILOT_RADIUS)
     pilots = np.array([stratum[deal.permutation(len(stratum))[0]] for stratum in np.array_split(near, PILOTS)])
     groups = np.concatenate([deal.permutation(GROUPS) for _ in range(PILOTS // GROUPS)])

@@ -5,7 +5,7 @@ that is tried, however it was found, and the p-value counts the most that there 
 One search serves all keys.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,8 +36,8 @@ class View:
 class Views:
     """The views of one picture, likeliest first, each made when it is first asked for."""
 
-    def __init__(self, picture: Pyramid) -> None:
-        self._picture = picture
+    def __init__(self, picture: Pyramid, level: Callable[[Plane], Plane] = whiten) -> None:
+        self._picture, self._level = picture, level
         self._made: list[View] = []
         self._more = self._search()
 
@@ -69,12 +69,10 @@ class Views:
         That never cost more than 0.2 of T where the geometry was right already, and saves testing both.
         """
         cells, inside = warp.read(self._picture)
-        plane = whiten(cells) * inside
         if clear:
-            warp = warp.moved(disagreement(plane, inside))
+            warp = warp.moved(disagreement(whiten(cells) * inside, inside))
             cells, inside = warp.read(self._picture)
-            plane = whiten(cells) * inside
-        return View(warp, seen_in(plane))
+        return View(warp, seen_in(self._level(cells) * inside))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from markai._kernels import fit_change, least_neighbour, neighbour_products, pull, smooth, whiten
 from markai.payload import CODE_BITS
-from markai.watermarks.carriers import POINTS, RING_STARTS, RINGS, SYMBOLS, Carriers, Complex
+from markai.watermarks.carriers import POINTS, RING_RADIUS, RING_STARTS, RINGS, SYMBOLS, TILE, Carriers, Complex
 from markai.watermarks.foreseen import View, as_it_is
 from markai.watermarks.tiles import Parts, Tiles, wishes
 
@@ -43,6 +43,8 @@ FITS = 2  # times that the residual is scaled and clipped
 DARK = 2.0, 8.0  # grey levels: black hides a quarter of what mid-grey does, this much light nearly three quarters
 ENOUGH = np.float32(25)  # activity, in grey levels, above which more hides no more
 
+PATTERN_REACH = 12.0  # cycles per tile
+RING_PATTERN = np.exp(-((RING_RADIUS / PATTERN_REACH) ** 2))
 RING_TILT = (((np.arange(RINGS) + 1) / (RINGS / 2)) ** TILT).astype(np.float32)
 
 
@@ -124,6 +126,23 @@ def residual(
         rms = float(np.clip(NOMINAL * max(needs.values()) ** LOUDER, QUIETEST, LOUDEST))
         better = back(pull(received, tiles.plane(wished, scale / scale.mean() * RING_TILT), STIFFNESS)) * host.allowed
         added = _fitted(_mixed(added, better, share), host, rms, strength)
+    return _quietened(added, host, strength)
+
+
+def scaled(change: Plane, host: Host, strength: float) -> Plane:
+    """Return a change of full strength at another one, within what the picture leaves room for."""
+    limit = host.limit * np.float32(strength)
+    return _quietened(fit_change(change, strength, host.cells, limit), host, strength)
+
+
+def pattern(host: Host, carriers: Carriers, values: NDArray[np.float32], shift: tuple[int, int]) -> Plane:
+    """Return the tile that all of a mark stands for, of rms 1, falling with exp(-(radius / PATTERN_REACH)^2)."""
+    tiles = Tiles((host.cells.shape[0], host.cells.shape[1]), carriers, values, shift)
+    plane = tiles.plane(np.ones((tiles.down * tiles.across, SYMBOLS), np.float32), 1 / RING_PATTERN)
+    return np.asarray(plane / np.sqrt((plane[:TILE, :TILE] ** 2).mean()), np.float32)
+
+
+def _quietened(added: Plane, host: Host, strength: float) -> Plane:
     quieter = np.sqrt(SSIM_LOSS * strength**2 / max(host.loss(added), 1e-9))
     return added if quieter >= 1 else added * np.float32(quieter)
 

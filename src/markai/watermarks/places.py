@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from markai._kernels import whiten
 from markai.watermarks.carriers import FX, FY, POINTS, STEPS, TILE, Complex, step_for
 from markai.watermarks.geometry import CLEAR, LEAST_SIDE, TURNS, Turn
 from markai.watermarks.lattice import of_the_whole, working_plane
@@ -40,11 +39,14 @@ def steps_to_try(height: int, width: int) -> tuple[int, ...]:
     return tuple(step for step in STEPS[first : first + CROP_STEPS] if smallest // step > 8)
 
 
-def windows(pixels: NDArray[Any], plane: Callable[[int], Plane]) -> Iterator[tuple[Place, list[Turn]]]:
+def windows(
+    pixels: NDArray[Any], plane: Callable[[int], Plane], level: Callable[[Plane], Plane]
+) -> Iterator[tuple[Place, list[Turn]]]:
     """Yield every window of a picture that is searched by itself, and the turns that are tried there.
 
     Upright at every cell size from the finest that leaves MOST_TILES tiles to the coarsest of :func:`steps_to_try`,
-    then at the lattices that stand out in a part of the picture. ``plane`` gives the levelled plane at a cell size.
+    then at the lattices that stand out in a part of the picture. ``plane`` gives the levelled plane at a cell size,
+    ``level`` levels cells.
     """
     height, width = pixels.shape[:2]
     coarsest = max(steps_to_try(height, width), default=0)
@@ -54,7 +56,7 @@ def windows(pixels: NDArray[Any], plane: Callable[[int], Plane]) -> Iterator[tup
     picture = Pyramid(pixels)
     for warp, corner, size in _lattices(pixels):
         cells, inside = warp.read(picture)
-        yield Place(seen_in(whiten(cells) * inside * _within(warp, corner, size)), warp=warp), TURNS
+        yield Place(seen_in(level(cells) * inside * _within(warp, corner, size)), warp=warp), TURNS
 
 
 def _windows_of(plane: Plane) -> Iterator[Complex]:

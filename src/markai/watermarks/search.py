@@ -9,19 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from markai import payload as payload_code
-from markai._kernels import whiten
 from markai.detection import Coverage, Detection, Geometry
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.align import bending
 from markai.watermarks.carriers import Complex, carriers_for, nonce_of
 from markai.watermarks.coverage import Known, Reading, Upright
+from markai.watermarks.form import DWT_DCT, Form
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views, settled
 from markai.watermarks.places import Place, steps_to_try, windows
 from markai.watermarks.sync import POSITIONS, Peak, levelled, search, soft_bits, spectrum
 from markai.watermarks.warps import SPACING, Plane, Pyramid, Warp
 
-METHOD = "dwt-dct"
 STAGES = 2  # the cheap hypotheses and the search: each may use half of the rate of false positives
 TURNED_STEPS = 2  # of those, how many are tried mirrored and in quarter turns too
 PEAKS = 3  # places tried for a payload where the pilots alone prove nothing
@@ -31,7 +30,8 @@ DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does 
 class Look:
     """What one picture shows at each geometry, computed when it is first asked for."""
 
-    def __init__(self, pixels: NDArray[Any], threads: int = 1) -> None:
+    def __init__(self, pixels: NDArray[Any], form: Form = DWT_DCT, threads: int = 1) -> None:
+        self.form = form
         self.shape = (pixels.shape[0], pixels.shape[1])
         self.steps = steps_to_try(*self.shape)
         self._pixels = pixels
@@ -39,7 +39,7 @@ class Look:
         self._planes: dict[int, Plane] = {}
         self._spectra: dict[int, Complex] = {}
         self._upright: dict[int, Place] = {}
-        self._views = Views(self.picture)
+        self._views = Views(self.picture, form.level)
 
     def upright(self, step: int) -> Place:
         """Return the picture in cells of that many pixels."""
@@ -50,7 +50,7 @@ class Look:
     def plane(self, step: int) -> Plane:
         """Return the levelled plane of the picture's cells of that many pixels."""
         if step not in self._planes:
-            self._planes[step] = whiten(self.picture.at(step))
+            self._planes[step] = self.form.level(self.picture.at(step))
         return self._planes[step]
 
     def spectrum(self, step: int) -> Complex:
@@ -72,12 +72,12 @@ class Look:
     @cached_property
     def windows(self) -> list[tuple[Place, list[Turn]]]:
         """The windows that are searched each by itself, and their turns."""
-        return list(windows(self._pixels, self.plane))
+        return list(windows(self._pixels, self.plane, self.form.level))
 
     def levelled(self, warp: Warp) -> tuple[Plane, NDArray[np.uint8]]:
         """Return the levelled cells of a net, and which of them lie in the picture; the others are 0."""
         cells, inside = warp.read(self.picture)
-        return whiten(cells) * inside, inside
+        return self.form.level(cells) * inside, inside
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +98,9 @@ class Candidate:
 class Search:
     """The candidates of one detection under one key, best first, and what they prove."""
 
-    def __init__(self, key: Key, fpr: float) -> None:
-        self.key, self.fpr = key, fpr
-        self.carriers = carriers_for(key)
+    def __init__(self, key: Key, fpr: float, form: Form = DWT_DCT) -> None:
+        self.key, self.fpr, self.method = key, fpr, form.name
+        self.carriers = carriers_for(key, form.name)
         self.candidates: list[Candidate] = []
         self.best: Candidate | None = None  # by p-value
         self.checked = 0  # MACs compared
@@ -184,7 +184,7 @@ class Search:
             net = reading.warp if isinstance(reading.warp, Warp) else None
             coverage = Coverage(reading.presence)
         net = settled(net or self._net(at), plane, at.turn, known.tile)
-        return replace(found, method=METHOD, geometry=self.geometry(look, at, nonce, net), coverage=coverage)
+        return replace(found, method=self.method, geometry=self.geometry(look, at, nonce, net), coverage=coverage)
 
     def geometry(self, look: Look, at: Candidate, nonce: int, net: Warp | None = None) -> Geometry:
         """Return what happened to the picture, if the mark is there."""

@@ -43,7 +43,7 @@ class _Mark:
 
 def find_all(look: Look, key: Key, fpr: float) -> list[Detection]:
     """Return every mark of a key, the surest first; see the module."""
-    search = Search(key, fpr)
+    search = Search(key, fpr, look.form)
     _search_everywhere(look, search)
     marks = _decoded(look, search, _apart(search.candidates))
     found: list[tuple[_Mark, Detection]] = []

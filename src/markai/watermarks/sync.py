@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from markai._kernels import strongest_shifts, whiten
+from markai._kernels import strongest_shifts
 from markai.payload import CODE_BITS
 from markai.watermarks.carriers import (
     FX,
@@ -70,13 +70,8 @@ def ring_scale(coefficients: Complex) -> NDArray[np.float32]:
     return np.asarray(np.sqrt(np.maximum(medians, 1e-20) / np.log(2)), np.float32)
 
 
-def observe(plane: NDArray[np.float32]) -> Complex | None:
-    """Return the levelled (POINTS,) coefficients of a plane of cell means; None where there is next to no signal."""
-    return seen_in(whiten(plane))
-
-
 def seen_in(plane: NDArray[np.float32]) -> Complex | None:
-    """Return what :func:`observe` does, of a plane that is whitened already."""
+    """Return the levelled (POINTS,) coefficients of a whitened plane; None where there is next to no signal."""
     return levelled(spectrum(plane))
 
 
