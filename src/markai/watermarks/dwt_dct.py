@@ -5,8 +5,6 @@ Cell means (the low-pass half of a Haar wavelet decomposition) carry a keyed pat
 to read) and ``informed`` (writing).
 """
 
-import hashlib
-import hmac
 from typing import Any
 
 import numpy as np
@@ -15,25 +13,16 @@ from numpy.typing import NDArray
 from markai import payload as payload_code
 from markai._kernels import add_cells, cell_means, cell_means_and_spread
 from markai.detection import Detection
-from markai.errors import CapacityError
 from markai.keys import Key
-from markai.stats import corrected, log10_rademacher_tail
 from markai.watermarks.carriers import carriers_for, step_for
 from markai.watermarks.foreseen import after_jpeg, foreseen
 from markai.watermarks.geometry import TURNS
 from markai.watermarks.informed import PILOT_GAINS, Host, residual
-from markai.watermarks.places import CROP_STEPS
+from markai.watermarks.readback import JPEG_ON_WHITE, ON_WHITE, check_size, content_nonce, reads, refusal
 from markai.watermarks.search import METHOD, PEAKS, Look, Search
 from markai.watermarks.several import find_all
-from markai.watermarks.sync import POSITIONS, observe, peak_at, soft_bits
-
-LEAST_SIDE = 256  # pixels
-SURE = -9.0  # log10 p that a fresh mark must reach: a margin of 1,000 below the usual 1e-6
-SURE_ON_WHITE, JPEG_ON_WHITE = -2.0, 75  # and what a transparent one must reach on white, after JPEG of that quality
-NO_ROOM = (
-    "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with the tile), "
-    "or the strength is too low"
-)
+from markai.watermarks.sync import observe
+from markai.watermarks.warps import Pyramid
 
 
 class DwtDct:
@@ -59,23 +48,15 @@ class DwtDct:
             CapacityError: if a side is under 256 pixels, or the picture is transparent or has no room for a mark.
             PayloadError: if the payload is too long.
         """
-        height, width = pixels.shape[:2]
-        if min(height, width) < LEAST_SIDE:
-            raise CapacityError(
-                f"the picture is {width}x{height}, dwt-dct needs at least {LEAST_SIDE}x{LEAST_SIDE} - enlarge it first"
-            )
+        check_size(*pixels.shape[:2])
         marked = _marked(pixels, key, payload, strength, alpha, threads)
         if marked is None:
-            shorter = (code.size for code in reversed(payload_code.CLASSES) if code.size < len(payload))
-            fitting = (n for n in shorter if _marked(pixels, key, payload[:n], strength, alpha, threads) is not None)
-            fits = next(fitting, None)
-            advice = "mark a larger picture" if fits is None else f"shorten the payload: {fits} bytes would fit"
-            raise CapacityError(f"{NO_ROOM} - raise the strength, or {advice}")
+            raise refusal(payload, lambda each: _marked(pixels, key, each, strength, alpha, threads) is not None)
         return marked
 
     def look(self, pixels: NDArray[Any], threads: int = 1) -> Look:
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
-        return Look(pixels, threads)
+        return Look(Pyramid(pixels, threads))
 
     def find(self, look: Look, key: Key, fpr: float = 1e-6) -> Detection:
         """Search every position of the tile: upright at each cell size that a crop may have left, the likeliest first,
@@ -128,43 +109,15 @@ def _marked(
     for pilot_gain in PILOT_GAINS:
         added = residual(host, carriers, values, shift, strength, attacks, pilot_gain)
         marked, written = add_cells(pixels, added, step, threads)
-        # A shorter list than detection's: quicker, and a margin of 0.3 dB.
-        readable = _reads(written, key, payload, nonce, shift, SURE, list_size=8)
+        readable = reads(observe(written), key, payload, nonce, shift)
         if readable and opacity is not None and see_through:
             # What has no transparency shows it on white, and that outline may be louder than the mark. The payload
-            # must still be there after JPEG, and be plain. The pilots keep their margin on the stored colours.
+            # must still be there after JPEG, and be plain.
             on_white = after_jpeg(written * opacity + np.float32(255) * (1 - opacity), step, JPEG_ON_WHITE)
-            readable = _reads(on_white, key, payload, nonce, shift, SURE_ON_WHITE, list_size=1)
+            readable = reads(observe(on_white), key, payload, nonce, shift, ON_WHITE)
         if readable:
             return marked
     return None
-
-
-def _reads(
-    cells: NDArray[np.float32],
-    key: Key,
-    payload: bytes,
-    nonce: int,
-    shift: tuple[int, int],
-    sure: float,
-    list_size: int,
-) -> bool:
-    """Whether detection will find the payload in these cells: its own steps, but at the known place."""
-    seen, carriers = observe(cells), carriers_for(key)
-    if seen is None:
-        return False
-    peak = peak_at(seen, carriers, shift, nonce)
-    enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= sure
-    decoded = payload_code.decode(soft_bits(seen, carriers, peak), key, nonce, list_size)
-    return enough and decoded.payload == payload
-
-
-def content_nonce(cells: NDArray[np.float32], key: Key) -> int:
-    """Return 0..255 from the key and what the picture looks like at 8x8: pictures of one key get different tiles."""
-    rows, columns = (np.linspace(0, n, 9).astype(int)[:8] for n in cells.shape)
-    sums = np.add.reduceat(np.add.reduceat(cells, rows, axis=0), columns, axis=1)
-    coarse = np.round(sums / sums.size).astype("<i8").tobytes()
-    return hmac.digest(key.derive("dwt-dct v1 nonce"), coarse, hashlib.sha256)[0]
 
 
 def _opacity(alpha: NDArray[Any], step: int) -> NDArray[np.float32]:
