@@ -5,6 +5,7 @@ Cell means (the low-pass half of a Haar wavelet decomposition) carry a keyed pat
 to read) and ``informed`` (writing).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,23 @@ class DwtDct:
             raise refusal(payload, lambda each: _marked(pixels, key, each, strength, alpha, threads) is not None)
         return marked
 
+    def embed_tensors(
+        self, pixels: Any, key: Key, payloads: Sequence[bytes], strength: float = 1.0, alpha: Any = None
+    ) -> Any:
+        """Return a batch marked on its device: see ``tensors.embedding``, and :meth:`embed` for the rest."""
+        from markai.watermarks.tensors.embedding import embed
+
+        return embed(pixels, key, payloads, strength, alpha)
+
     def look(self, pixels: NDArray[Any], threads: int = 1) -> Look:
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
         return Look(Pyramid(pixels, threads))
+
+    def look_tensor(self, pixels: Any) -> Look:
+        """Return what :meth:`look` does, of a tensor (C, H, W), of which only planes of cell means leave the device."""
+        from markai.watermarks.tensors.reading import TensorPyramid
+
+        return Look(TensorPyramid(pixels))
 
     def find(self, look: Look, key: Key, fpr: float = 1e-6) -> Detection:
         """Search every position of the tile: upright at each cell size that a crop may have left, the likeliest first,
