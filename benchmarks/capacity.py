@@ -24,8 +24,8 @@ from markai._kernels import cell_means, whiten
 from markai.bench.pictures import from_files
 from markai.watermarks.carriers import CODE_BITS, Complex, as_signs, carriers_for, step_for
 from markai.watermarks.dwt_dct import DwtDct
+from markai.watermarks.readback import content_nonce
 from markai.watermarks.sync import peak_at, seen_in, soft_bits
-from markai.watermarks.tiled import content_nonce
 from markai.watermarks.warps import Pyramid, Warp
 
 NEEDED = 229.0

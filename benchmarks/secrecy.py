@@ -38,8 +38,8 @@ from markai.errors import CapacityError  # noqa: E402
 from markai.watermarks.carriers import FX, FY, TILE, Complex, as_signs, carriers_for, nonce_bits, phase, step_for  # noqa: E402
 from markai.watermarks.dwt_dct import DwtDct  # noqa: E402
 from markai.watermarks.lattice import Windows, of_the_whole, working_plane  # noqa: E402
+from markai.watermarks.readback import content_nonce  # noqa: E402
 from markai.watermarks.sync import GRID, seen_in  # noqa: E402
-from markai.watermarks.tiled import content_nonce  # noqa: E402
 from markai.watermarks.warps import Pyramid  # noqa: E402
 
 Pixels = NDArray[np.uint8]

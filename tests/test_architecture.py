@@ -24,9 +24,12 @@ LAYERS = [
     {"errors", "detection"},
     {"stats", "keys"},
     {"_kernels"},
-    {"payload", "files", *("image", "image_arrays", "image_files", "image_containers", "image_tiff", "image_export")},
+    {
+        *("payload", "files"),
+        *("image", "image_arrays", "image_containers", "image_export", "image_files", "image_tensors", "image_tiff"),
+    },
     {"watermarks", "text", "attacks", "metrics"},
-    {"neural"},  # the learned mark; only it imports torch, and nothing below imports it
+    {"neural"},  # the learned mark, all of it tensors; nothing below imports it
     {"api"},
     {"bench", "provenance"},
     {"marker", "marker_text", "marked", "leftovers", "inspection", "inspector"},

@@ -30,7 +30,7 @@ from markai.watermarks.carriers import (
     nonce_of,
     step_for,
 )
-from markai.watermarks.tiled import content_nonce
+from markai.watermarks.readback import content_nonce
 
 HERE = Path(__file__).parent
 PAYLOAD = b"acme:42"

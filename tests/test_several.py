@@ -14,6 +14,7 @@ from markai.watermarks import CollageMark, base, load
 from markai.watermarks.carriers import TILE
 from markai.watermarks.places import MOST_TILES, windows
 from markai.watermarks.sync import seen_in
+from markai.watermarks.warps import Pyramid
 
 MARK = load("dwt-dct")
 OTHER = Key(bytes(32))
@@ -182,7 +183,7 @@ def test_the_windows_are_bounded(shape):
         asked.append(step)
         return np.zeros((shape[0] // step, shape[1] // step), np.float32)
 
-    assert list(windows(pixels, plane)) == []  # nothing to see in any
+    assert list(windows(Pyramid(pixels), plane)) == []  # nothing to see in any
     for step in asked:
         assert -(-shape[0] // step // TILE) * -(-shape[1] // step // TILE) <= MOST_TILES
     assert asked == {300: [2, 3, 4, 6, 8], 2000: [2, 3, 4, 6, 8, 12, 16, 24, 32], 16: []}[shape[0]]
@@ -191,7 +192,11 @@ def test_the_windows_are_bounded(shape):
 def test_the_windows_hold_the_whole_and_its_parts():
     rng = np.random.default_rng(1)
     noise = {step: rng.standard_normal((320 // step, 448 // step)).astype(np.float32) for step in (2, 3, 4, 6, 8)}
-    seen = [place.seen for place, _ in windows(np.zeros((320, 448, 1), np.uint8), noise.__getitem__) if place.step == 2]
+    seen = [
+        place.seen
+        for place, _ in windows(Pyramid(np.zeros((320, 448, 1), np.uint8)), noise.__getitem__)
+        if place.step == 2
+    ]
     assert len(seen) == 9  # 3 x 4 tiles: 2 x 3 squares of two tiles, 1 x 2 of three, and the whole
     whole = seen_in(noise[2])
     assert any(np.abs(each - whole).max() < 1e-3 for each in seen)

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,8 @@ def embed(
     or one per item. ``payload`` is 0 to 16 bytes, empty for presence only; ``strength`` scales the mark (0.1 to 4;
     what could not be read back with a margin, below about 0.4 on most pictures, is refused). ``threads`` share the
     work on each picture where the method can, 0 for one per core; the result is the same bit by bit. It pays for large
-    pictures; many pictures are faster in as many threads of the caller.
+    pictures; many pictures are faster in as many threads of the caller. A tensor on a GPU is marked there, all of a
+    batch together, where the method can, as ``dwt-dct`` does; of the pixels only a few sums are copied to the host.
 
     >>> import numpy
     >>> key, picture = Key(bytes(32)), numpy.full((300, 400, 3), 128, numpy.uint8)
@@ -65,6 +66,8 @@ def embed(
     payloads = [payload] * len(items) if isinstance(payload, bytes) else list(payload)
     if len(payloads) != len(items):
         raise PayloadError(f"{len(items)} pictures but {len(payloads)} payloads - give one, or one per picture")
+    if items and (mark := _tensor_mark(image, method)):
+        return _embed_tensor(image, key, payloads, mark, strength)
     pairs = zip(items, payloads, strict=True)
     return join([_embed_one(item, key, each, method, strength, threads) for item, each in pairs])
 
@@ -151,7 +154,23 @@ def _sharing(work: Callable[..., Any], threads: int) -> dict[str, int]:
     return {"threads": threads} if threads > 1 and "threads" in inspect.signature(work).parameters else {}
 
 
+def _tensor_mark(image: Any, method: str) -> watermarks.TensorMark | None:
+    """Return the method if it is to mark this where it lies, without a copy on the host."""
+    mark = watermarks.load(method)
+    return mark if pictures.stays_on_device(image) and isinstance(mark, watermarks.TensorMark) else None
+
+
+def _embed_tensor(
+    tensor: Any, key: Key, payloads: Sequence[bytes], mark: watermarks.TensorMark, strength: float
+) -> Any:
+    return pictures.edit_tensor(
+        tensor, lambda pixels, alpha: mark.embed_tensors(pixels, key, payloads, strength, alpha)
+    )
+
+
 def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: float, threads: int) -> Any:
+    if tensors := _tensor_mark(image, method):
+        return _embed_tensor(image, key, [payload], tensors, strength)
     mark = watermarks.load(method)
     sharing = _sharing(mark.embed, threads)
     result, lossy = pictures.edit(
@@ -165,14 +184,23 @@ def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: floa
     return result
 
 
+def _looks(image: Any, names: list[str], threads: int) -> Iterator[tuple[watermarks.Watermark, Any]]:
+    """Yield every method and what it sees. The host gets a copy for those alone that need one."""
+    pixels = None
+    for name in names:
+        if tensors := _tensor_mark(image, name):
+            yield tensors, tensors.look_tensor(pictures.open_tensor(image)[0][0])
+            continue
+        mark = watermarks.load(name)
+        pixels = pictures.open_picture(image, read_only=True).pixels if pixels is None else pixels
+        yield mark, mark.look(pixels, **_sharing(mark.look, threads))
+
+
 def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None, threads: int) -> Detection:
     """Look once per method, then try every key; the best answer is corrected for all that was tried."""
-    pixels = pictures.open_picture(image, read_only=True).pixels
     names = watermarks.keyed_names() if method is None else [method]
     tried: list[Detection] = []
-    for name in names:
-        mark = watermarks.load(name)
-        look = mark.look(pixels, **_sharing(mark.look, threads))
+    for mark, look in _looks(image, names, threads):
         tried += [mark.find(look, key, fpr / (len(names) * len(ring))) for key in ring]
     best = min(tried, key=lambda found: (found.payload is None, found.log10_p_value))
     log10_p = corrected(best.log10_p_value, len(tried))
@@ -182,13 +210,10 @@ def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None, threa
 
 def _detect_every(image: Any, ring: KeyRing, fpr: float, method: str | None, threads: int) -> list[Detection]:
     """Return every mark of every key and method; each had its share of the rate."""
-    pixels = pictures.open_picture(image, read_only=True).pixels
     names = watermarks.keyed_names() if method is None else [method]
     shares = len(names) * len(ring)
     every: list[Detection] = []
-    for name in names:
-        mark = watermarks.load(name)
-        look = mark.look(pixels, **_sharing(mark.look, threads))
+    for mark, look in _looks(image, names, threads):
         for key in ring:
             if isinstance(mark, watermarks.CollageMark):
                 every += mark.find_all(look, key, fpr / shares)

@@ -27,8 +27,21 @@ from markai.image_files import (
     orientation_of,
     read_file,
 )
+from markai.image_tensors import check_shape, edit_tensor, is_tensor, open_tensor, stays_on_device
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "Picture", "edit", "file_format", "open_picture", "size_of", "split_batch"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Picture",
+    "edit",
+    "edit_tensor",
+    "file_format",
+    "open_picture",
+    "open_tensor",
+    "size_of",
+    "split_batch",
+    "stays_on_device",
+]
 
 ARRAY_MODES = {"L", "LA", "RGB", "RGBA", "F", "I;16", "I;16L", "I;16B", "I;16N"}  # the same as an array, bit for bit
 CONVERTED_MODES = {"YCbCr": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
@@ -139,7 +152,7 @@ def _open_any(image: Any, read_only: bool) -> Picture:
         return _open_pil(image, read_only)
     if isinstance(image, np.ndarray):
         return _open_array(image)
-    if _is_tensor(image):
+    if is_tensor(image):
         return _open_tensor(image)
     if isinstance(image, os.PathLike):
         return _open_file(_read_path(image), read_only)
@@ -171,7 +184,7 @@ def split_batch(image: Any) -> tuple[list[Any], Callable[[list[Any]], Any]] | No
         return list(image), tuple
     if isinstance(image, np.ndarray) and image.ndim == 4:
         return list(image), lambda items: np.stack(items) if items else image.copy()
-    if _is_tensor(image) and image.ndim == 4:
+    if is_tensor(image) and image.ndim == 4:
         stack = sys.modules["torch"].stack
         return list(image.unbind(0)), lambda items: stack(items) if items else image.detach().clone()
     return None
@@ -221,17 +234,11 @@ def _from_channels(source: Array) -> Picture:
     return Picture(colors, alpha, False, rebuild)
 
 
-def _is_tensor(image: Any) -> bool:
-    torch = sys.modules.get("torch")  # whoever holds a tensor has imported torch; markai does not
-    return torch is not None and isinstance(image, torch.Tensor)
-
-
 def _open_tensor(tensor: Any) -> Picture:
     """Open HxW or CHW."""
     torch: Any = sys.modules["torch"]
     shape, dtype, device = tuple(tensor.shape), tensor.dtype, tensor.device
-    if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and shape[0] not in (1, 3, 4)):
-        raise ImageError(f"a tensor of shape {shape} is not a picture - pass HxW, or CHW, C = 1, 3 or 4")
+    check_shape(shape)
     with codec(f"a {dtype} tensor on {device} is not readable", "pass a dense tensor that holds values"):
         values = tensor.detach().cpu()
         if values.is_floating_point() and dtype not in (torch.float16, torch.float32, torch.float64):

@@ -14,6 +14,7 @@ from markai.errors import ImageError
 
 FLOAT_TOLERANCE = 1e-3  # resampling overshoots by about this much; such values are clipped to [0, 1]
 STRIP_BYTES = 1 << 22  # what is converted at a time
+NOT_ACCEPTED = "{} pixels are not accepted - convert to uint8, uint16, or float in [0, 1]"
 
 Array = NDArray[Any]
 
@@ -28,8 +29,13 @@ def canonical(source: Array) -> Array:
     if dtype.kind == "u" and dtype.itemsize <= 2:
         return source.astype(dtype.newbyteorder("="), copy=False)
     if dtype.kind != "f":
-        raise ImageError(f"{dtype} pixels are not accepted - convert to uint8, uint16, or float in [0, 1]")
-    low, high = float(source.min()), float(source.max())
+        raise ImageError(NOT_ACCEPTED.format(dtype))
+    check_unit_range(float(source.min()), float(source.max()))
+    return in_unit_range(source.astype(np.float32, copy=False))
+
+
+def check_unit_range(low: float, high: float) -> None:
+    """Raise ImageError where floats that run from ``low`` to ``high`` do not lie in [0, 1], give or take a little."""
     if not np.isfinite([low, high]).all():
         raise ImageError("the float pixels hold NaN or infinity - clean them first, see np.nan_to_num")
     if low < -FLOAT_TOLERANCE or high > 1 + FLOAT_TOLERANCE:
@@ -37,7 +43,6 @@ def canonical(source: Array) -> Array:
             f"float pixels must lie in [0, 1], these run from {low:g} to {high:g} - scale them first, "
             "for example by x / 255 or (x + 1) / 2"
         )
-    return in_unit_range(source.astype(np.float32, copy=False))
 
 
 def in_unit_range(values: Array) -> Array:

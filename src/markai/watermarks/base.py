@@ -1,5 +1,6 @@
 """What a watermark method is, and how methods are found by name."""
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
@@ -51,6 +52,25 @@ class GlancingMark(Watermark, Protocol):
 
     def glance(self, look: Any, key: Key, fpr: float = 1e-6) -> Detection:
         """Return what the likeliest place holds, without geometry; the p-value is one as that of ``find``."""
+
+
+@runtime_checkable
+class TensorMark(Watermark, Protocol):
+    """A mark that is written and read where tensors lie; ``markai.embed`` and ``detect`` do so for those on a GPU.
+
+    Tensors are (B, 1 or 3, H, W) uint8, uint16 or floats in [0, 1], RGB. A method without it gets a copy on the host.
+    """
+
+    def embed_tensors(
+        self, pixels: Any, key: Key, payloads: Sequence[bytes], strength: float = 1.0, alpha: Any = None
+    ) -> Any:
+        """Return a new tensor of the same shape, dtype and device that carries one payload per picture.
+
+        ``alpha`` is (B, 1, H, W) of the same dtype, or None. Raise CapacityError where a picture cannot carry its own.
+        """
+
+    def look_tensor(self, pixels: Any) -> Any:
+        """Return what ``look`` does, of one tensor (1 or 3, H, W)."""
 
 
 @runtime_checkable

@@ -21,6 +21,7 @@ ENOUGH = 300.0  # detection energy: what the code needs (229 for 8 bytes), and a
 BRIGHTER = 1.5
 MOSTLY_WHITE = 0.4  # share of cells that brightening would saturate
 LARGE_CELLS = 3  # pixels: larger ones keep enough under JPEG without this
+PREVIEW_SCALE, PREVIEW_QUALITY, SMALL_QUALITY = 0.35, 60, 10
 BLOCK = 8  # of JPEG, in pixels
 GREY = np.float32(128)  # where JPEG counts from
 # Quantisation of luma at quality 50, ITU-T T.81 table K.1; coefficient (down, across).
@@ -61,14 +62,19 @@ def foreseen(cells: Plane, step: int) -> list[View]:
     views = [View(_brightened, ENOUGH)] if float((cells > 255 / BRIGHTER).mean()) > MOSTLY_WHITE else []
     if step > LARGE_CELLS:
         return views
+    block, steps = jpeg_in_cells(step, SMALL_QUALITY)
+    return [*views, View(lambda plane: _jpeg(plane, block, steps), ENOUGH), _preview(cells, step)]
+
+
+def jpeg_in_cells(step: int, quality: int) -> tuple[int, Plane]:
+    """Return how many cells of ``step`` pixels a block of JPEG has along each side, and the steps at a quality."""
     block = max(2, round(BLOCK / step))
-    return [*views, View(lambda plane: _jpeg(plane, block, _table(10, block, step)), ENOUGH), _preview(cells, step)]
+    return block, step_table(quality, block, step)
 
 
 def after_jpeg(cells: Plane, step: int, quality: int) -> Plane:
     """Return what JPEG of a quality will leave of cells of ``step`` pixels."""
-    block = max(2, round(BLOCK / step))
-    return _jpeg(cells, block, _table(quality, block, step))[0]
+    return _jpeg(cells, *jpeg_in_cells(step, quality))[0]
 
 
 def _brightened(plane: Plane) -> tuple[Plane, Back]:
@@ -76,20 +82,25 @@ def _brightened(plane: Plane) -> tuple[Plane, Back]:
     return received, lambda gradient: np.where(received < 255, gradient, 0)
 
 
+def preview_side(cells: int, step: int) -> int:
+    """Return how many pixels of a preview stand for that many cells of ``step`` pixels."""
+    return round(cells * step * PREVIEW_SCALE)
+
+
 def _preview(cells: Plane, step: int) -> View:
-    down, across = (_resampling(side, round(side * step * 0.35)) for side in cells.shape)
-    up, wide = (_resampling(*matrix.shape) for matrix in (down, across))
+    down, across = (resampling(side, preview_side(side, step)) for side in cells.shape)
+    up, wide = (resampling(*matrix.shape) for matrix in (down, across))
 
     def shrunk(plane: Plane) -> tuple[Plane, Back]:
-        small, back = _jpeg(_both(down, across, plane), BLOCK, _table(60, BLOCK, 1.0))
+        small, back = _jpeg(_both(down, across, plane), BLOCK, step_table(PREVIEW_QUALITY, BLOCK, 1.0))
         return _both(up, wide, small), lambda g: _both(down.T, across.T, back(_both(up.T, wide.T, g)))
 
     return View(shrunk, ENOUGH)
 
 
 @lru_cache(maxsize=16)
-def _table(quality: int, block: int, pixels: float) -> Plane:
-    """Return the steps for blocks of ``block`` cells of ``pixels`` pixels; infinite for frequencies beyond pixels.
+def step_table(quality: int, block: int, pixels: float) -> Plane:
+    """Return JPEG's steps for blocks of ``block`` cells of ``pixels`` pixels; infinite for frequencies beyond pixels.
 
     A cell is the mean of its pixels, which lessens what is fast in it, and a step with it.
     """
@@ -105,7 +116,7 @@ def _table(quality: int, block: int, pixels: float) -> Plane:
 
 
 @lru_cache(maxsize=16)
-def _cosines(n: int) -> Plane:
+def cosines(n: int) -> Plane:
     """Return the orthonormal (n, n) matrix of the discrete cosine transform."""
     k, i = np.mgrid[:n, :n]
     matrix = np.cos(np.pi * (2 * i + 1) * k / (2 * n)) * np.sqrt(2 / n)
@@ -126,18 +137,18 @@ def _to_blocks(plane: Plane, block: int) -> Plane:
     """Return the (rows, block, columns, block) cosine coefficients; the border is repeated to whole blocks."""
     padded = np.pad(plane, [(0, -side % block) for side in plane.shape], mode="edge")
     height, width = padded.shape
-    down = _cosines(block) @ padded.reshape(-1, block, width)
-    return np.asarray((down.reshape(-1, block) @ _cosines(block).T).reshape(height // block, block, -1, block))
+    down = cosines(block) @ padded.reshape(-1, block, width)
+    return np.asarray((down.reshape(-1, block) @ cosines(block).T).reshape(height // block, block, -1, block))
 
 
 def _from_blocks(coefficients: Plane, shape: tuple[int, ...]) -> Plane:
     rows, block, columns, _ = coefficients.shape
-    across = (coefficients.reshape(-1, block) @ _cosines(block)).reshape(rows, block, columns * block)
-    plane = (_cosines(block).T @ across).reshape(rows * block, -1)
+    across = (coefficients.reshape(-1, block) @ cosines(block)).reshape(rows, block, columns * block)
+    plane = (cosines(block).T @ across).reshape(rows * block, -1)
     return np.ascontiguousarray(plane[: shape[0], : shape[1]])
 
 
-def _resampling(before: int, after: int) -> Any:
+def resampling(before: int, after: int) -> Any:
     """Return the sparse (after, before) matrix of linear interpolation, widened to an average where it shrinks."""
     from scipy.sparse import csr_array
 

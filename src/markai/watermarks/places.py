@@ -6,10 +6,8 @@ p-value of the best of them is corrected by their number.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from markai.watermarks.carriers import FX, FY, POINTS, STEPS, TILE, Complex, step_for
 from markai.watermarks.geometry import CLEAR, LEAST_SIDE, TURNS, Turn
@@ -40,7 +38,7 @@ def steps_to_try(height: int, width: int) -> tuple[int, ...]:
 
 
 def windows(
-    pixels: NDArray[Any], plane: Callable[[int], Plane], level: Callable[[Plane], Plane]
+    picture: Pyramid, plane: Callable[[int], Plane], level: Callable[[Plane], Plane]
 ) -> Iterator[tuple[Place, list[Turn]]]:
     """Yield every window of a picture that is searched by itself, and the turns that are tried there.
 
@@ -48,13 +46,12 @@ def windows(
     then at the lattices that stand out in a part of the picture. ``plane`` gives the levelled plane at a cell size,
     ``level`` levels cells.
     """
-    height, width = pixels.shape[:2]
+    height, width = picture.shape
     coarsest = max(steps_to_try(height, width), default=0)
     for step in (step for step in STEPS if step <= coarsest):
         if -(-height // (step * TILE)) * -(-width // (step * TILE)) <= MOST_TILES:
             yield from ((Place(seen, step), TURNS[:1]) for seen in _windows_of(plane(step)))
-    picture = Pyramid(pixels)
-    for warp, corner, size in _lattices(pixels):
+    for warp, corner, size in _lattices(picture):
         cells, inside = warp.read(picture)
         yield Place(seen_in(level(cells) * inside * _within(warp, corner, size)), warp=warp), TURNS
 
@@ -87,14 +84,14 @@ def _tiles(plane: Plane) -> Complex:
     return tiles
 
 
-def _lattices(pixels: NDArray[Any]) -> Iterator[tuple[Warp, Floats, Floats]]:
+def _lattices(picture: Pyramid) -> Iterator[tuple[Warp, Floats, Floats]]:
     """Yield the lattices that stand out in windows of half the sides: nets over the whole, corners and sizes."""
-    shape = pixels.shape[0], pixels.shape[1]
+    shape = picture.shape
     high, wide = (side // 2 for side in shape)
     if min(high, wide) < LEAST_SIDE:
         return
     for top, left in ((int(y * shape[0]), int(x * shape[1])) for y in BEGINS for x in BEGINS):
-        plane, pixel = working_plane(Pyramid(np.ascontiguousarray(pixels[top : top + high, left : left + wide])))
+        plane, pixel = working_plane(picture.window(slice(top, top + high), slice(left, left + wide)))
         corner = np.array([top, left], np.float64)
         for candidate in of_the_whole(plane):
             if candidate.score >= CLEAR:

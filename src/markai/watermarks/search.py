@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +29,9 @@ DOUBTFUL_SIGNS = 2  # group signs turned, one at a time, where the payload does 
 class Look:
     """What one picture shows at each geometry, computed when it is first asked for."""
 
-    def __init__(self, pixels: NDArray[Any], form: Form = DWT_DCT, threads: int = 1) -> None:
-        self.form = form
-        self.shape = (pixels.shape[0], pixels.shape[1])
+    def __init__(self, picture: Pyramid, form: Form = DWT_DCT) -> None:
+        self.shape, self.picture, self.form = picture.shape, picture, form
         self.steps = steps_to_try(*self.shape)
-        self._pixels = pixels
-        self.picture = Pyramid(pixels, threads)
         self._planes: dict[int, Plane] = {}
         self._spectra: dict[int, Complex] = {}
         self._upright: dict[int, Place] = {}
@@ -72,7 +68,7 @@ class Look:
     @cached_property
     def windows(self) -> list[tuple[Place, list[Turn]]]:
         """The windows that are searched each by itself, and their turns."""
-        return list(windows(self._pixels, self.plane, self.form.level))
+        return list(windows(self.picture, self.plane, self.form.level))
 
     def levelled(self, warp: Warp) -> tuple[Plane, NDArray[np.uint8]]:
         """Return the levelled cells of a net, and which of them lie in the picture; the others are 0."""

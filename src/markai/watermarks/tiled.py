@@ -5,8 +5,7 @@ host is levelled before it is read. See ``carriers`` (the format), ``sync`` (rea
 ``informed`` (writing). What differs between the methods is their :class:`Form`.
 """
 
-import hashlib
-import hmac
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,17 @@ from numpy.typing import NDArray
 from markai import payload as payload_code
 from markai._kernels import add_cells, cell_means, cell_means_and_spread
 from markai.detection import Detection
-from markai.errors import CapacityError
 from markai.keys import Key
-from markai.stats import corrected, log10_rademacher_tail
 from markai.watermarks.carriers import Carriers, carriers_for, step_for
 from markai.watermarks.foreseen import View, after_jpeg, foreseen
 from markai.watermarks.form import DWT_DCT, Form
 from markai.watermarks.geometry import TURNS
 from markai.watermarks.informed import PILOT_GAINS, Host, pattern, residual, scaled
-from markai.watermarks.places import CROP_STEPS
+from markai.watermarks.readback import JPEG_ON_WHITE, ON_WHITE, check_size, content_nonce, reads, refusal
 from markai.watermarks.search import PEAKS, Look, Search
 from markai.watermarks.several import find_all
-from markai.watermarks.sync import POSITIONS, peak_at, seen_in, soft_bits
-
-LEAST_SIDE = 256  # pixels
-SURE = -9.0  # log10 p that a fresh mark must reach: a margin of 1,000 below the usual 1e-6
-SURE_ON_WHITE, JPEG_ON_WHITE = -2.0, 75  # and what a transparent one must reach on white, after JPEG of that quality
-NO_ROOM = (
-    "the picture has no room for a mark that can be read back (transparent, saturated, or repeating with the tile), "
-    "or the strength is too low"
-)
+from markai.watermarks.sync import seen_in
+from markai.watermarks.warps import Pyramid
 
 
 class Tiled:
@@ -61,26 +51,31 @@ class Tiled:
             CapacityError: if a side is under 256 pixels, or the picture is transparent or has no room for a mark.
             PayloadError: if the payload is too long.
         """
-        height, width = pixels.shape[:2]
-        if min(height, width) < LEAST_SIDE:
-            raise CapacityError(
-                f"the picture is {width}x{height}, {self.name} needs at least {LEAST_SIDE}x{LEAST_SIDE} - "
-                "enlarge it first"
-            )
+        check_size(pixels.shape[0], pixels.shape[1], self.name)
         marked = _marked(self.form, pixels, key, payload, strength, alpha, threads)
         if marked is None:
-            shorter = (code.size for code in reversed(payload_code.CLASSES) if code.size < len(payload))
-            fits = next((n for n in shorter if self._fits(pixels, key, payload[:n], strength, alpha, threads)), None)
-            advice = "mark a larger picture" if fits is None else f"shorten the payload: {fits} bytes would fit"
-            raise CapacityError(f"{NO_ROOM} - raise the strength, or {advice}")
+            raise refusal(
+                payload, lambda each: _marked(self.form, pixels, key, each, strength, alpha, threads) is not None
+            )
         return marked
 
-    def _fits(self, *arguments: Any) -> bool:
-        return _marked(self.form, *arguments) is not None
+    def embed_tensors(
+        self, pixels: Any, key: Key, payloads: Sequence[bytes], strength: float = 1.0, alpha: Any = None
+    ) -> Any:
+        """Return a batch marked on its device: see ``tensors.embedding``, and :meth:`embed` for the rest."""
+        from markai.watermarks.tensors.embedding import embed
+
+        return embed(pixels, key, payloads, strength, alpha, self.form)
 
     def look(self, pixels: NDArray[Any], threads: int = 1) -> Look:
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
-        return Look(pixels, self.form, threads)
+        return Look(Pyramid(pixels, threads), self.form)
+
+    def look_tensor(self, pixels: Any) -> Look:
+        """Return what :meth:`look` does, of a tensor (C, H, W), of which only planes of cell means leave the device."""
+        from markai.watermarks.tensors.reading import TensorPyramid
+
+        return Look(TensorPyramid(pixels), self.form)
 
     def find(self, look: Look, key: Key, fpr: float = 1e-6) -> Detection:
         """Search every position of the tile: upright at each cell size that a crop may have left, the likeliest first,
@@ -139,13 +134,12 @@ def _marked(
     for pilot_gain in PILOT_GAINS:
         added = _residual(form, host, carriers, values, shift, strength, attacks, pilot_gain)
         marked, written = add_cells(pixels, added, step, threads)
-        # A shorter list than detection's: quicker, and a margin of 0.3 dB.
-        readable = _reads(form, written, key, payload, nonce, shift, SURE, list_size=8)
+        readable = reads(seen_in(form.level(written)), key, payload, nonce, shift, method=form.name)
         if readable and opacity is not None and see_through:
             # What has no transparency shows it on white, and that outline may be louder than the mark. The payload
-            # must still be there after JPEG, and be plain. The pilots keep their margin on the stored colours.
+            # must still be there after JPEG, and be plain.
             on_white = after_jpeg(written * opacity + np.float32(255) * (1 - opacity), step, JPEG_ON_WHITE)
-            readable = _reads(form, on_white, key, payload, nonce, shift, SURE_ON_WHITE, list_size=1)
+            readable = reads(seen_in(form.level(on_white)), key, payload, nonce, shift, ON_WHITE, form.name)
         if readable:
             return marked
     return None
@@ -166,34 +160,6 @@ def _residual(
     # Networks know marks of full strength only.
     start = residual(host, carriers, values, shift, 1.0, attacks, pilot_gain)
     return scaled(form.refine(host, start, pattern(host, carriers, values, shift)), host, strength)
-
-
-def _reads(
-    form: Form,
-    cells: NDArray[np.float32],
-    key: Key,
-    payload: bytes,
-    nonce: int,
-    shift: tuple[int, int],
-    sure: float,
-    list_size: int,
-) -> bool:
-    """Whether detection will find the payload in these cells: its own steps, but at the known place."""
-    seen, carriers = seen_in(form.level(cells)), carriers_for(key, form.name)
-    if seen is None:
-        return False
-    peak = peak_at(seen, carriers, shift, nonce)
-    enough = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= sure
-    decoded = payload_code.decode(soft_bits(seen, carriers, peak), key, nonce, list_size)
-    return enough and decoded.payload == payload
-
-
-def content_nonce(cells: NDArray[np.float32], key: Key, method: str = DWT_DCT.name) -> int:
-    """Return 0..255 from the key and what the picture looks like at 8x8: pictures of one key get different tiles."""
-    rows, columns = (np.linspace(0, n, 9).astype(int)[:8] for n in cells.shape)
-    sums = np.add.reduceat(np.add.reduceat(cells, rows, axis=0), columns, axis=1)
-    coarse = np.round(sums / sums.size).astype("<i8").tobytes()
-    return hmac.digest(key.derive(f"{method} v1 nonce"), coarse, hashlib.sha256)[0]
 
 
 def _opacity(alpha: NDArray[Any], step: int) -> NDArray[np.float32]:

@@ -37,8 +37,15 @@ class Pyramid:
     def at(self, reduction: int) -> Plane:
         """Return the means of cells of ``reduction`` x ``reduction`` pixels, (H // reduction, W // reduction)."""
         if reduction not in self._planes:
-            self._planes[reduction] = cell_means(self._pixels, reduction, self._threads)
+            self._planes[reduction] = self._means(reduction)
         return self._planes[reduction]
+
+    def window(self, rows: slice, columns: slice) -> "Pyramid":
+        """Return a part of the picture by itself."""
+        return Pyramid(np.ascontiguousarray(self._pixels[rows, columns]), self._threads)
+
+    def _means(self, reduction: int) -> Plane:
+        return cell_means(self._pixels, reduction, self._threads)
 
     def read(self, nodes: Floats, cell: float, keep: float = SAMPLED) -> tuple[Plane, NDArray[np.uint8]]:
         """Return the cells of a net in pixels, with cells of that size, and which of them lie in the picture."""
