@@ -62,8 +62,13 @@ def part(tensors: Mapping[str, Tensor], name: str) -> Tensors:
 
 def load_weights(path: Path, size: str) -> Pair:
     """Return both networks in evaluation mode, float32, from a weights file."""
-    from safetensors.torch import load_file
+    return pair_of(path.read_bytes(), size)
+
+
+def pair_of(data: bytes, size: str) -> Pair:
+    """Return both networks in evaluation mode, float32, from the bytes of a weights file."""
+    from safetensors.torch import load
 
     pair = Pair(size)
-    pair.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    pair.load_state_dict({key: value.float() for key, value in load(data).items()})
     return pair.eval()

@@ -51,7 +51,8 @@ class Starts:
     def rows(self, index: Tensor, device: torch.device) -> "Starts":
         """Return some of them, on a device."""
         parts = (self.plane, self.change, self.allowed, self.limit, self.values)
-        return Starts(*(part[index].to(device) for part in parts), self.carriers)
+        plane, change, allowed, limit, values = (part[index].to(device) for part in parts)
+        return Starts(plane, change, allowed, limit, values, self.carriers)
 
     @property
     def message(self) -> Message:
