@@ -1,7 +1,8 @@
 """The tile as tensors: signs into a plane that can be added, a plane into soft bits, both differentiable.
 
-The lattice, its rings and the number of coded bits are those of ``watermarks.carriers``. In training the key's part is
-drawn afresh for every batch, so that the networks can learn nothing about any key.
+The lattice, its rings and the number of coded bits are those of ``watermarks.carriers``; who owns what is a key's
+(:mod:`markai.neural.starts`). A batch is of one key, and training takes dozens in turn: nothing about one is worth
+learning.
 """
 
 from dataclasses import dataclass
@@ -12,22 +13,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from markai.payload import CODE_BITS
-from markai.watermarks.carriers import FX, FY, PILOT_RADIUS, PILOTS, POINTS, RADIUS, RING, RINGS, TILE
+from markai.watermarks.carriers import FX, FY, RADIUS, RING, RINGS, TILE
 from markai.watermarks.sync import MAGNITUDE_LIMIT
 
 # Mean radius of each ring, cycles per tile.
 RING_RADIUS = np.array([RADIUS[ring == RING].mean() for ring in range(RINGS)], np.float32)
 REACH = 12.0  # cycles per tile: the pattern that a writer is shown falls with exp(-(radius / 12)^2)
-NEAR = int((RADIUS <= PILOT_RADIUS).sum())  # points that may be pilots; the lattice rises with the radius
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a batch carries: ``signs`` (B, POINTS, 2) of +-1 and who owns each part.
+    """What a batch carries: ``signs`` (B, POINTS, 2) of +-1 and who owns each real part.
 
     ``bits`` (B, CODE_BITS) of +-1 are the coded bits, ``symbol`` (POINTS, 2) the bit that each part repeats (with a
-    keyed sign, which is drawn into ``signs``), ``data`` (POINTS,) is 1 for payload and 0 for pilots. ``keyed`` (B,
-    POINTS, 2) are the signs less the bits: what the detector knows.
+    keyed sign, which is in ``signs``), ``data`` (POINTS,) is 1 for payload and 0 for pilots. ``keyed`` (B, POINTS, 2)
+    are the signs less the bits: what the detector knows.
     """
 
     signs: Tensor
@@ -41,11 +41,11 @@ class Lattice(nn.Module):
     """Both directions between signs on the lattice and planes of cells; sizes are multiples of TILE.
 
     >>> lattice = Lattice()
-    >>> message = lattice.draw(2, torch.Generator().manual_seed(1))
-    >>> plane = lattice.plane(message.signs, torch.ones(RINGS), (128, 128))
+    >>> signs = torch.randn(2, len(FY), 2, generator=torch.Generator().manual_seed(1)).sign()
+    >>> plane = lattice.plane(signs, torch.ones(RINGS), (128, 128))
     >>> plane.shape, round(float(plane.std()), 2)
     (torch.Size([2, 1, 128, 128]), 1.0)
-    >>> bool((lattice.soft_bits(lattice.read(plane), message) * message.bits > 0).all())
+    >>> bool((lattice.read(plane) * signs > 0).all())
     True
     """
 
@@ -61,21 +61,6 @@ class Lattice(nn.Module):
         self.register_buffer("number", ring.sum(0), persistent=False)
         self.register_buffer("tilt", torch.from_numpy(np.exp(-((RING_RADIUS / REACH) ** 2))), persistent=False)
         self.register_buffer("at", torch.from_numpy(FY % TILE * (TILE // 2 + 1) + FX), persistent=False)
-
-    def draw(self, batch: int, generator: torch.Generator) -> Message:
-        """Draw what keys, payloads and nonces would: pilots among the inner points, bits dealt outwards."""
-        device = self.at.device
-        order = torch.rand(NEAR, generator=generator, device=device).argsort()
-        data = torch.ones(POINTS, device=device).index_fill(0, order[:PILOTS], 0.0)
-        # One permutation of all bits after another over the payload's parts, in the order of the radius.
-        rounds = -(-2 * (POINTS - PILOTS) // CODE_BITS)
-        deal = torch.rand(rounds, CODE_BITS, generator=generator, device=device).argsort(1).reshape(-1)
-        place = (data.cumsum(0) - 1).clamp_min(0).long()
-        symbol = torch.stack([deal[2 * place], deal[2 * place + 1]], 1)
-        keyed = torch.rand(batch, POINTS, 2, generator=generator, device=device).sub(0.5).sign()
-        bits = torch.rand(batch, CODE_BITS, generator=generator, device=device).sub(0.5).sign()
-        signs = keyed * torch.where(data[:, None] > 0, bits[:, symbol], 1.0)
-        return Message(signs, bits, keyed, symbol, data)
 
     def plane(self, signs: Tensor, loudness: Tensor, size: tuple[int, int]) -> Tensor:
         """Return (B, 1, *size): the tile of (B, POINTS, 2) signs, ring r ``loudness[r]`` (RINGS,) loud, rms 1."""

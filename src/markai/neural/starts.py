@@ -59,7 +59,7 @@ class Starts:
         """What the planes carry, in the form that :class:`markai.neural.lattice.Lattice` reads."""
         device = self.values.device
         symbol = torch.from_numpy(self.carriers.symbol).to(device)
-        unit = torch.from_numpy(self.carriers.direction).to(device) * 2**0.5
+        unit = torch.from_numpy(self.carriers.direction).to(device).sign()
         signs = unit * self.values[:, symbol]
         data = (symbol[:, 0] < CODE_BITS).float()
         keyed = torch.where(data[:, None] > 0, unit, signs)
