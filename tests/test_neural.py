@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from markai import Key
 from markai._kernels import reference
-from markai.errors import ImageError
+from markai.errors import OutputError, WeightsError
 from markai.neural import augment, checkpoint, config, data, regenerate, scales, synthetic, train, warp
 from markai.neural.blocks import HOST_STIFFNESS, Blocks
 from markai.neural.curve import loss_curve
@@ -454,7 +455,7 @@ def test_a_torn_checkpoint_is_refused(pictures, tmp_path):
     trainer.take_step()
     trainer.save(tmp_path)
     (tmp_path / "first.safetensors").write_bytes(kept)
-    with pytest.raises(ImageError, match="first is not of step 2"):
+    with pytest.raises(WeightsError, match="first is not of step 2"):
         train.Trainer(SHORT, pictures[0]).resume(tmp_path)
 
 
@@ -466,7 +467,15 @@ def test_the_command_line_runs_and_stops_in_time(folder, tmp_path, capsys):
     first = json.loads((tmp_path / "out" / "state.json").read_text())["step"]
     train.main([*given, "--minutes", "0.01", "--resume"])
     assert json.loads((tmp_path / "out" / "state.json").read_text())["step"] > first > 0
-    assert "10 pictures to train on, 2 held out, on cpu" in capsys.readouterr().err
+    assert "pictures 10  held_out 2  device cpu" in capsys.readouterr().err
+    with pytest.raises(OutputError, match="holds a training run - pass --resume"):
+        train.main(given)
+    (tmp_path / "toy.toml").write_text(settings.replace("tiny", "small"))
+    with pytest.raises(WeightsError, match="has networks of size tiny, not small"):
+        train.main([*given, "--resume"])
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(WeightsError, match=r"no checkpoint in .* to resume from"):
+        train.main([*given, "--resume"])
 
 
 @pytest.mark.parametrize("name", ["ci", "cpu", "h200"])
@@ -481,6 +490,9 @@ def test_configurations_load(name):
         ("batch = 16\n", "set one of them"),
         ("steps = 5\nside = 100\n", "multiple of 64"),
         ("steps = 5\nper_key = 3\n", "as many pictures at least"),
+        ('steps = "5"\n', "sets steps to a str - int is meant"),
+        ("steps = 5\nrate = true\n", "sets rate to a bool - float is meant"),
+        ("steps: 5\n", "Expected '=' after a key"),
         ("steps = 5\nspeed = 3\n", "sets speed, which no training run has"),
     ],
 )
