@@ -159,6 +159,25 @@ def test_neither_runtime_is_imported_before_it_is_used():
     assert done.stdout == "set()\n"
 
 
+def test_onnx_runtime_needs_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['safetensors'] = None\n"
+        "import numpy as np; from markai.neural import runtime\n"
+        "print(runtime.backend(), runtime.read(*[np.ones((20, 20), np.float32)] * 2).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "onnxruntime (20, 20)\n"
+
+
+def test_a_gpu_is_in_use_only_where_this_process_may_use_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert runtime._gpu_in_use()
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    assert not runtime._gpu_in_use()
+    monkeypatch.delitem(sys.modules, "torch")
+    assert not runtime._gpu_in_use()
+
+
 def hidden(monkeypatch, *names):
     found = runtime.find_spec
     monkeypatch.setattr(runtime, "find_spec", lambda name: None if name in names else found(name))
