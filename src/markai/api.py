@@ -30,7 +30,9 @@ def embed(
     ``image`` is a PIL image, an array (HxW, HxWx3, HxWx4; uint8, uint16 or float in [0, 1]; RGB), a torch tensor (CHW
     or NCHW), or the bytes of an encoded file; the same type, shape, dtype and mode come back, with alpha, ICC profile,
     EXIF and bit depth kept. A list, or a leading batch axis, gives as many results; ``payload`` is then one for all,
-    or one per item. ``payload`` is 0 to 16 bytes, empty for presence only; ``strength`` scales the mark (0.1 to 4;
+    or one per item. ``payload`` is 0 to 16 bytes, empty for presence only. ``method`` is ``"dwt-dct"``, ``"learned"``
+    (extra ``onnx`` or ``torch``), ``"both"`` of them within one loudness, ``"auto"`` (the learned one where it can run,
+    else dwt-dct), or another package's; detection finds the mark of any. ``strength`` scales the mark (0.1 to 4;
     what could not be read back with a margin, below about 0.4 on most pictures, is refused). ``threads`` share the
     work on each picture where the method can, 0 for one per core; the result is the same bit by bit. It pays for large
     pictures; many pictures are faster in as many threads of the caller. A tensor on a GPU is marked there, all of a
@@ -184,6 +186,10 @@ def _embed_one(image: Any, key: Key, payload: bytes, method: str, strength: floa
     return result
 
 
+def _tried(method: str | None) -> list[str]:
+    return watermarks.keyed_names() if method in (None, watermarks.AUTO) else [str(method)]
+
+
 def _looks(image: Any, names: list[str], threads: int) -> Iterator[tuple[watermarks.Watermark, Any]]:
     """Yield every method and what it sees. The host gets a copy for those alone that need one."""
     pixels = None
@@ -198,19 +204,22 @@ def _looks(image: Any, names: list[str], threads: int) -> Iterator[tuple[waterma
 
 def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None, threads: int) -> Detection:
     """Look once per method, then try every key; the best answer is corrected for all that was tried."""
-    names = watermarks.keyed_names() if method is None else [method]
+    names = _tried(method)
+    shares = len(names) * len(ring)
     tried: list[Detection] = []
     for mark, look in _looks(image, names, threads):
-        tried += [mark.find(look, key, fpr / (len(names) * len(ring))) for key in ring]
+        tried += [mark.find(look, key, fpr / shares) for key in ring]
+        if any(found and found.payload is not None for found in tried):
+            break  # no other method can add to it; all of them had their share of the rate nevertheless
     best = min(tried, key=lambda found: (found.payload is None, found.log10_p_value))
-    log10_p = corrected(best.log10_p_value, len(tried))
+    log10_p = corrected(best.log10_p_value, shares)
     found = replace(best, log10_p_value=log10_p, fpr=fpr, tests=sum(each.tests for each in tried))
     return found if found else replace(found, payload=None, method=None, key_id=None, geometry=None, coverage=None)
 
 
 def _detect_every(image: Any, ring: KeyRing, fpr: float, method: str | None, threads: int) -> list[Detection]:
     """Return every mark of every key and method; each had its share of the rate."""
-    names = watermarks.keyed_names() if method is None else [method]
+    names = _tried(method)
     shares = len(names) * len(ring)
     every: list[Detection] = []
     for mark, look in _looks(image, names, threads):

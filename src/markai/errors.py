@@ -12,6 +12,7 @@ MarkaiError
   x OutputError(OSError)             the result could not be written; nothing was left behind
   x RegistryError(OSError)           the registry cannot be opened, read or written
     + PayloadTakenError              it has a record with this payload and key, or of this manifest, already
+  x WeightsError(OSError)            weights or a checkpoint of the learned mark are missing or damaged
   x PolicyError(ValueError)          a file of rules or a policy is not what is accepted; the message names the line
   x MissingExtraError(ImportError)   an optional package is needed; the message holds the pip line
   x NotDetected(LookupError)         only from Detection.require(): no mark was found
@@ -66,6 +67,10 @@ class RegistryError(MarkaiError, OSError):
 
 class PayloadTakenError(RegistryError):
     """The registry has a record with this payload and key, or of this manifest, already."""
+
+
+class WeightsError(MarkaiError, OSError):
+    """Weights of the learned mark are not those that the code names by checksum, or a checkpoint is not whole."""
 
 
 class PolicyError(MarkaiError, ValueError):

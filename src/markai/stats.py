@@ -182,6 +182,18 @@ def either(first: float, second: float) -> float:
     return corrected(min(first, second), 2)
 
 
+def together(first: float, second: float) -> float:
+    """Return the log10 p-value of two independent tests by their product (Fisher, 1932), given theirs.
+
+    P(p q <= x) = x (1 - ln x) for independent uniform p and q, and at most that where p and q are conservative.
+
+    >>> round(together(-6.0, -4.0), 3), together(0.0, 0.0)
+    (-8.619, 0.0)
+    """
+    product = first + second
+    return min(0.0, product + math.log10(1 - product * math.log(10)))
+
+
 def clopper_pearson(successes: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return the exact two-sided interval for a share (Clopper and Pearson, 1934).
 

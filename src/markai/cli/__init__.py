@@ -20,6 +20,7 @@ from markai.cli.keygen import keygen
 from markai.cli.mark import mark
 from markai.cli.sign import sign
 from markai.cli.text import text
+from markai.cli.train import train
 from markai.cli.verify import verify
 from markai.errors import MarkaiError
 
@@ -72,7 +73,7 @@ def cli(debug: bool) -> None:
     log.setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-for command in (keygen, embed, detect, text, certs, sign, verify, mark, inspect, audit, bench, doctor):
+for command in (keygen, embed, detect, text, certs, sign, verify, mark, inspect, audit, bench, train, doctor):
     cli.add_command(command)
 
 

@@ -27,6 +27,7 @@ PACKAGES = ("numpy", "scipy", "pillow", "cryptography")
 OPTIONAL = {
     "c2pa": ("c2pa", "C2PA manifests"),
     "cv2": ("deep", "16-bit colour files"),
+    "onnxruntime": ("onnx", "the learned method"),
     "torch": ("torch", "the learned method and tensors"),
 }
 CODECS = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from markai.errors import ImageError
+from markai.errors import WeightsError
 from markai.files import write_atomically
 from markai.neural.model import Pair
 
@@ -36,16 +36,19 @@ def load(folder: Path, names: tuple[str, ...]) -> tuple[dict[str, Tensors], dict
     """Return what :func:`save` wrote.
 
     Raises:
-        ImageError: if the files are of different steps, as after a copy that was cut off.
+        WeightsError: if there is none, or its files are of different steps, as after a copy that was cut off.
     """
     from safetensors import safe_open
 
-    state: dict[str, Any] = json.loads((folder / STATE).read_text())
+    try:
+        state: dict[str, Any] = json.loads((folder / STATE).read_text())
+    except FileNotFoundError as error:
+        raise WeightsError(f"there is no checkpoint in {folder} to resume from - check the path") from error
     files = {}
     for name in names:
         with safe_open(folder / f"{name}.safetensors", "pt") as opened:
             if opened.metadata()["step"] != str(state["step"]):
-                raise ImageError(f"{folder}/{name} is not of step {state['step']} - restore the whole checkpoint")
+                raise WeightsError(f"{folder}/{name} is not of step {state['step']} - restore the whole checkpoint")
             files[name] = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 - not a dict
     return files, state
 
@@ -62,8 +65,13 @@ def part(tensors: Mapping[str, Tensor], name: str) -> Tensors:
 
 def load_weights(path: Path, size: str) -> Pair:
     """Return both networks in evaluation mode, float32, from a weights file."""
-    from safetensors.torch import load_file
+    return pair_of(path.read_bytes(), size)
+
+
+def pair_of(data: bytes, size: str) -> Pair:
+    """Return both networks in evaluation mode, float32, from the bytes of a weights file."""
+    from safetensors.torch import load
 
     pair = Pair(size)
-    pair.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    pair.load_state_dict({key: value.float() for key, value in load(data).items()})
     return pair.eval()

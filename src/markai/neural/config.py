@@ -67,7 +67,7 @@ def load(name: str) -> Config:
     'tiny'
 
     Raises:
-        ValueError: if there is none, or it has a value that is not known.
+        ValueError: if there is none, or it is no TOML, or it has a setting that is not known or of another kind.
     """
     path = Path(name) if name.endswith(".toml") else CONFIGS / f"{name}.toml"
     if not path.is_file():
@@ -77,4 +77,8 @@ def load(name: str) -> Config:
     unknown = set(values) - {each.name for each in fields(Config)}
     if unknown:
         raise ValueError(f"{path} sets {', '.join(sorted(unknown))}, which no training run has - see Config")
+    for each in fields(Config):
+        value, kind = values.get(each.name, each.default), type(each.default)
+        if type(value) not in (kind, int if kind is float else kind):
+            raise ValueError(f"{path} sets {each.name} to a {type(value).__name__} - {kind.__name__} is meant")
     return Config(**values)

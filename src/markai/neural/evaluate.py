@@ -115,7 +115,7 @@ def evaluate(pair: Pair, starts: Starts, trial: Trial | None = None, batch: int 
     lattice = Lattice().to(device)
     rows: dict[str, list[Tensor]] = {}
     likeness = []
-    for index in torch.arange(len(starts)).split(batch):
+    for index in torch.split(torch.arange(len(starts)), batch):
         part = starts.rows(index, device)
         plane, message = part.plane, part.message
         pattern = lattice.plane(message.signs, lattice.tilt, (plane.shape[2], plane.shape[3]))

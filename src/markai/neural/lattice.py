@@ -1,7 +1,8 @@
 """The tile as tensors: signs into a plane that can be added, a plane into soft bits, both differentiable.
 
-The lattice, its rings and the number of coded bits are those of ``watermarks.carriers``. In training the key's part is
-drawn afresh for every batch, so that the networks can learn nothing about any key.
+The lattice, its rings and the number of coded bits are those of ``watermarks.carriers``; who owns what is a key's
+(:mod:`markai.neural.starts`). A batch is of one key, and training takes dozens in turn: nothing about one is worth
+learning.
 """
 
 from dataclasses import dataclass
@@ -11,20 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from markai.payload import CODE_BITS
-from markai.watermarks.carriers import FX, FY, PILOT_RADIUS, PILOTS, POINTS, RADIUS, RING, RINGS, TILE
+from markai.watermarks.carriers import FX, FY, RING, RINGS, TILE
 from markai.watermarks.informed import RING_PATTERN
 from markai.watermarks.sync import MAGNITUDE_LIMIT
-
-NEAR = int((RADIUS <= PILOT_RADIUS).sum())  # points that may be pilots; the lattice rises with the radius
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a batch carries: ``signs`` (B, POINTS, 2) of +-1 and who owns each part.
+    """What a batch carries: ``signs`` (B, POINTS, 2) of +-1 and who owns each real part.
 
     ``bits`` (B, CODE_BITS) of +-1 are the coded bits, ``symbol`` (POINTS, 2) the bit that each part repeats (with a
-    keyed sign, which is drawn into ``signs``), ``data`` (POINTS,) is 1 for payload and 0 for pilots. ``keyed`` (B,
-    POINTS, 2) are the signs less the bits: what the detector knows.
+    keyed sign, which is in ``signs``), ``data`` (POINTS,) is 1 for payload and 0 for pilots. ``keyed`` (B, POINTS, 2)
+    are the signs less the bits: what the detector knows.
     """
 
     signs: Tensor
@@ -38,11 +37,11 @@ class Lattice(nn.Module):
     """Both directions between signs on the lattice and planes of cells; sizes are multiples of TILE.
 
     >>> lattice = Lattice()
-    >>> message = lattice.draw(2, torch.Generator().manual_seed(1))
-    >>> plane = lattice.plane(message.signs, torch.ones(RINGS), (128, 128))
+    >>> signs = torch.randn(2, len(FY), 2, generator=torch.Generator().manual_seed(1)).sign()
+    >>> plane = lattice.plane(signs, torch.ones(RINGS), (128, 128))
     >>> plane.shape, round(float(plane.std()), 2)
     (torch.Size([2, 1, 128, 128]), 1.0)
-    >>> bool((lattice.soft_bits(lattice.read(plane), message) * message.bits > 0).all())
+    >>> bool((lattice.read(plane) * signs > 0).all())
     True
     """
 
@@ -59,21 +58,6 @@ class Lattice(nn.Module):
         self.register_buffer("tilt", torch.from_numpy(RING_PATTERN), persistent=False)
         self.register_buffer("at", torch.from_numpy(FY % TILE * (TILE // 2 + 1) + FX), persistent=False)
 
-    def draw(self, batch: int, generator: torch.Generator) -> Message:
-        """Draw what keys, payloads and nonces would: pilots among the inner points, bits dealt outwards."""
-        device = self.at.device
-        order = torch.rand(NEAR, generator=generator, device=device).argsort()
-        data = torch.ones(POINTS, device=device).index_fill(0, order[:PILOTS], 0.0)
-        # One permutation of all bits after another over the payload's parts, in the order of the radius.
-        rounds = -(-2 * (POINTS - PILOTS) // CODE_BITS)
-        deal = torch.rand(rounds, CODE_BITS, generator=generator, device=device).argsort(1).reshape(-1)
-        place = (data.cumsum(0) - 1).clamp_min(0).long()
-        symbol = torch.stack([deal[2 * place], deal[2 * place + 1]], 1)
-        keyed = torch.rand(batch, POINTS, 2, generator=generator, device=device).sub(0.5).sign()
-        bits = torch.rand(batch, CODE_BITS, generator=generator, device=device).sub(0.5).sign()
-        signs = keyed * torch.where(data[:, None] > 0, bits[:, symbol], 1.0)
-        return Message(signs, bits, keyed, symbol, data)
-
     def plane(self, signs: Tensor, loudness: Tensor, size: tuple[int, int]) -> Tensor:
         """Return (B, 1, *size): the tile of (B, POINTS, 2) signs, ring r ``loudness[r]`` (RINGS,) loud, rms 1."""
         parts = signs * (self.ring @ loudness)[:, None]
@@ -84,7 +68,7 @@ class Lattice(nn.Module):
         return tile[:, None].repeat(1, 1, size[0] // TILE, size[1] // TILE)
 
     def read(self, plane: Tensor) -> Tensor:
-        """Return the (B, POINTS, 2) coefficients of a plane (B, 1, H, W), levelled by ring as ``sync.observe`` does."""
+        """Return the (B, POINTS, 2) coefficients of a plane (B, 1, H, W), levelled by ring as in ``sync``."""
         b, _, h, w = plane.shape
         tile = plane.float().reshape(b, h // TILE, TILE, w // TILE, TILE).sum((1, 3))
         raw = torch.view_as_real(torch.fft.rfft2(tile).flatten(1)[:, self.at])

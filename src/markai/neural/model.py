@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from markai.neural.blocks import Blocks
-
-GAIN = 4.0  # brings a levelled plane, whose rms is about 0.3, near one
-FITS = 2  # times that a change is scaled and clipped
+from markai.neural import scales
+from markai.watermarks.tensors.blocks import Blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +32,22 @@ SIZES = {
 }
 
 
-def widened_power(change: Tensor) -> Tensor:
-    """Return the (B, 1, 1, 1) mean square of planes after bilinear interpolation to many pixels per cell."""
+def widened_energy(change: Tensor) -> Tensor:
+    """Return the (B, 1, 1, 1) energy of planes after bilinear interpolation to many pixels per cell."""
     square = change.square().sum((1, 2, 3), keepdim=True)
     across = (change[..., 1:] * change[..., :-1]).sum((1, 2, 3), keepdim=True)
     down = (change[..., 1:, :] * change[..., :-1, :]).sum((1, 2, 3), keepdim=True)
     corner = (change[..., 1:, 1:] * change[..., :-1, :-1] + change[..., 1:, :-1] * change[..., :-1, 1:]).sum(
         (1, 2, 3), keepdim=True
     )
-    cells = change.shape[2] * change.shape[3]
-    return (4 / 9 * square + 2 / 9 * (across + down) + corner / 18).clamp_min(1e-6) / cells
+    energy: Tensor = scales.widened(square, across + down, corner).clamp_min(scales.LEAST_ENERGY)
+    return energy
 
 
 def fitted(change: Tensor, start: Tensor, limit: Tensor) -> Tensor:
-    """Scale a change to the energy of the start, no cell above ``limit``; the start itself comes back as it is.
-
-    What the limit takes from some cells the others make up for.
-    """
-    power = widened_power(start)
-    for _ in range(FITS):
-        change = torch.clamp(change * (power / widened_power(change)).sqrt(), -limit, limit)
-    return change
+    """Scale changes (B, 1, H, W) as :func:`markai.neural.scales.fitted` does."""
+    scaled: Tensor = scales.fitted(torch, change, start, limit, widened_energy)
+    return scaled
 
 
 class _Residual(nn.Module):
@@ -119,9 +112,9 @@ class Embedder(nn.Module):
         ``start`` is what ``dwt-dct`` adds, ``pattern`` (rms 1) the tile that all of it stands for, ``allowed`` how
         much hides in each cell (relative) and ``limit`` the most that each may change, in grey levels.
         """
-        inputs = torch.cat([plane / 64 - 2, start / 2, pattern, allowed / 4], 1)
+        inputs = torch.cat(scales.writer_inputs(plane, start, pattern, allowed), 1)
         gain, more = self.network(inputs).float().chunk(2, 1)
-        return fitted(start * gain.clamp(-3, 3).exp() + allowed * more, start, limit)
+        return fitted(scales.written(torch, start, allowed, gain, more), start, limit)
 
 
 class Extractor(nn.Module):
@@ -141,9 +134,10 @@ class Extractor(nn.Module):
 
     def forward(self, plane: Tensor) -> Tensor:
         with torch.autocast(plane.device.type, enabled=False):
-            level = self.blocks.level(plane) * GAIN
-        gain, more = self.network(torch.cat([plane / 64 - 2, level], 1)).float().chunk(2, 1)
-        return torch.add(level * gain.clamp(-4, 4).exp(), more)
+            level = self.blocks.level(plane)
+        gain, more = self.network(torch.cat(scales.reader_inputs(plane, level), 1)).float().chunk(2, 1)
+        seen: Tensor = scales.levelled(torch, level, gain, more)
+        return seen
 
 
 class Pair(nn.Module):

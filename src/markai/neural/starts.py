@@ -51,14 +51,15 @@ class Starts:
     def rows(self, index: Tensor, device: torch.device) -> "Starts":
         """Return some of them, on a device."""
         parts = (self.plane, self.change, self.allowed, self.limit, self.values)
-        return Starts(*(part[index].to(device) for part in parts), self.carriers)
+        plane, change, allowed, limit, values = (part[index].to(device) for part in parts)
+        return Starts(plane, change, allowed, limit, values, self.carriers)
 
     @property
     def message(self) -> Message:
         """What the planes carry, in the form that :class:`markai.neural.lattice.Lattice` reads."""
         device = self.values.device
         symbol = torch.from_numpy(self.carriers.symbol).to(device)
-        unit = torch.from_numpy(self.carriers.direction).to(device) * 2**0.5
+        unit = torch.from_numpy(self.carriers.direction).to(device).sign()
         signs = unit * self.values[:, symbol]
         data = (symbol[:, 0] < CODE_BITS).float()
         keyed = torch.where(data[:, None] > 0, unit, signs)

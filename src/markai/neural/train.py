@@ -1,8 +1,8 @@
-"""Training: one loop, one configuration, resumable; ``python -m markai.neural.train --config ci --data DIR --out DIR``.
+"""Training: one loop, one configuration, resumable; ``markai train``, or ``python -m markai.neural.train`` without it.
 
 Step n draws everything from generators seeded by (seed, n), so a run that was interrupted goes on as if it had not
-been. Progress goes to stderr; the folder gets the checkpoint (``checkpoint``), ``log.jsonl``, ``loss.svg`` and, once
-the schedule is over, ``evaluation.json``.
+been. The folder gets the checkpoint (``checkpoint``), ``log.jsonl``, ``loss.svg`` and, once the schedule is over,
+``evaluation.json``.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from markai.errors import OutputError, WeightsError
 from markai.files import write_atomically
 from markai.neural import augment, checkpoint, regenerate
 from markai.neural.config import Config, load
@@ -36,6 +37,7 @@ WARM_UP = 100  # steps
 CLIP = 1.0  # of the gradient's norm
 FILES = ("weights", "model", "first", "second")
 MEASURED = ("loss", "accuracy", "dissimilar", "regeneration")
+Report = Callable[[dict[str, Any]], object]  # takes the rows of the log, and one before them
 LEAST = 5.0  # D^2 that is added before its logarithm is taken: what is lost altogether teaches nothing
 
 
@@ -146,8 +148,17 @@ class Trainer:
         checkpoint.save(folder, files, {**state, "config": asdict(self.config)})
 
     def resume(self, folder: Path) -> None:
-        """Go on where :meth:`save` left off."""
+        """Go on where :meth:`save` left off.
+
+        Raises:
+            WeightsError: if there is no checkpoint, or one that is damaged or of networks of another size.
+        """
         files, state = checkpoint.load(folder, FILES)
+        size = state["config"]["size"]
+        if size != self.config.size:
+            raise WeightsError(
+                f"{folder} has networks of size {size}, not {self.config.size} - resume with its own config"
+            )
         for name, module in (("pair", self.pair), ("autoencoder", self.autoencoder), ("frozen", self.frozen)):
             module.load_state_dict(checkpoint.part(files["model"], name))
         self.average.load_state_dict(files["weights"])
@@ -165,12 +176,12 @@ def train(
     out: Path,
     minutes: float = math.inf,
     resume: bool = False,
-    report: Callable[[str], object] = sys.stderr.write,
+    report: Report = lambda row: None,  # noqa: ARG005
 ) -> Trainer:
     """Train until the schedule is over or ``minutes`` have passed; write the checkpoint, the log and the curve.
 
-    ``pictures`` are those to train on and those held out. Where the schedule is over, the averaged networks are
-    evaluated, beside an untrained pair, which is ``dwt-dct``, into ``evaluation.json``.
+    ``pictures`` are those to train on and those held out; ``report`` gets every row of the log. Where the schedule is
+    over, the averaged networks are evaluated, beside an untrained pair, which is ``dwt-dct``, into ``evaluation.json``.
     """
     trainer = Trainer(config, pictures[0])
     if resume:
@@ -193,8 +204,8 @@ def train(
     return trainer
 
 
-def _log(trainer: Trainer, measured: list[float], out: Path, report: Callable[[str], object]) -> None:
-    row = {"step": trainer.step, "seconds": round(trainer.seconds, 1)}
+def _log(trainer: Trainer, measured: list[float], out: Path, report: Report) -> None:
+    row = {"step": trainer.step, "seconds": round(trainer.seconds, 1), "progress": round(trainer.progress, 4)}
     values = dict(zip(MEASURED, measured, strict=True))
     values["regeneration"] *= 20  # into grey levels
     values |= {"strength": trainer.strength, "rate": trainer.rate}
@@ -202,7 +213,7 @@ def _log(trainer: Trainer, measured: list[float], out: Path, report: Callable[[s
     row |= {name: round(value, 6) for name, value in values.items()}
     with (out / "log.jsonl").open("a") as file:
         file.write(json.dumps(row) + "\n")
-    report("  ".join(f"{name} {value:g}" for name, value in row.items()) + "\n")
+    report(row)
 
 
 def _starts(config: Config, pictures: Pictures, number: int) -> Starts:
@@ -227,8 +238,27 @@ def _evaluation(trainer: Trainer, held: Pictures) -> dict[str, Any]:
     return found
 
 
+def run(config: Config, data: Path, out: Path, minutes: float, resume: bool, report: Report) -> Trainer:
+    """Train on a folder of pictures or a pack of one, on a GPU where there is one; see :func:`train`.
+
+    ``report`` first gets a row that tells how many pictures there are, and the device.
+
+    Raises:
+        ImageError: if there is no picture, or one cannot be read.
+        OutputError: if ``out`` holds a run and ``resume`` was not asked for.
+        WeightsError: if there is nothing to resume from, or something that does not fit.
+    """
+    if not resume and (out / checkpoint.STATE).exists():
+        raise OutputError(f"{out} holds a training run - pass --resume to go on with it, or name another folder")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.benchmark = True  # sizes hardly change, so the fastest kernels are worth a search
+    pictures = Pictures.load(data, device, config.pictures)
+    report({"pictures": len(pictures[0]), "held_out": len(pictures[1]), "device": device.type})
+    return train(config, pictures, out, minutes, resume, report)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Parse the command line and train."""
+    """Parse the command line and train; for machines without click, on which ``markai train`` does not run."""
     parser = argparse.ArgumentParser(prog="python -m markai.neural.train", description=__doc__.split("\n")[0])
     parser.add_argument("--config", required=True, help="ci, cpu, h200 or a TOML file")
     parser.add_argument("--data", required=True, type=Path, help="a folder of pictures, or a pack of one")
@@ -236,12 +266,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="how long this leg may take")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     given = parser.parse_args(arguments)
-    config = load(given.config)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.backends.cudnn.benchmark = True  # sizes hardly change, so the fastest kernels are worth a search
-    pictures = Pictures.load(given.data, device, config.pictures)
-    sys.stderr.write(f"{len(pictures[0])} pictures to train on, {len(pictures[1])} held out, on {device}\n")
-    train(config, pictures, given.out, given.minutes, given.resume)
+
+    def report(row: dict[str, Any]) -> None:
+        values = (f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items())
+        sys.stderr.write("  ".join(values) + "\n")
+
+    run(load(given.config), given.data, given.out, given.minutes, given.resume, report)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Watermark methods for pictures, found by name: ``markai.watermarks.load("dwt-dct")``."""
 
 from markai.watermarks.base import (
+    AUTO,
     BitMark,
     CollageMark,
     GlancingMark,
@@ -13,6 +14,7 @@ from markai.watermarks.base import (
 )
 
 __all__ = [
+    "AUTO",
     "BitMark",
     "CollageMark",
     "GlancingMark",

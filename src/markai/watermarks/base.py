@@ -12,6 +12,7 @@ from markai.detection import Detection
 from markai.errors import MarkaiError, MethodError
 from markai.keys import Key
 
+AUTO = "auto"  # the learned mark where its networks can run, else dwt-dct
 GROUP = "markai.watermarks"  # the entry-point group through which other packages add methods
 
 
@@ -95,7 +96,7 @@ class BitMark(Protocol):
 
 @cache
 def load(name: str) -> Watermark:
-    """Return the keyed method of that name, built in or from another package.
+    """Return the keyed method of that name, built in or from another package; ``"auto"`` is the best that can run.
 
     >>> load("dwt-dct").name
     'dwt-dct'
@@ -103,6 +104,8 @@ def load(name: str) -> Watermark:
     Raises:
         MethodError: if there is none, it cannot be loaded, or it knows no keys.
     """
+    if name == AUTO:
+        name = "learned" if "learned" in keyed_names() else "dwt-dct"
     if name not in names():
         raise _unknown(name)
     method = load_any(name)
@@ -150,15 +153,20 @@ def names() -> list[str]:
 
 
 def keyed_names() -> list[str]:
-    """Return the names of the installed methods that know keys: those that embed and detect can use.
+    """Return the names of the methods that know keys and can run here: those that detect tries by itself.
 
-    >>> "dwt-dct" in keyed_names()
-    True
+    A method may have an attribute ``searched``, false where it cannot run, or where others find its marks.
+
+    >>> "dwt-dct" in keyed_names(), "both" in keyed_names()
+    (True, False)
 
     Raises:
         MethodError: if an installed method cannot be loaded; passing it over might miss its marks.
     """
-    return [name for name in names() if isinstance(load_any(name), Watermark)]
+    methods = {name: load_any(name) for name in names()}
+    return [
+        name for name, method in methods.items() if isinstance(method, Watermark) and getattr(method, "searched", True)
+    ]
 
 
 def _unknown(name: str) -> MethodError:

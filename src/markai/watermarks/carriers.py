@@ -144,6 +144,12 @@ def carriers_for(key: Key, method: str = "dwt-dct") -> Carriers:
     return Carriers(direction, symbol, pilots, groups, shifts)
 
 
+@lru_cache(maxsize=64)
+def payload_key(key: Key, method: str) -> Key:
+    """Return the key that codes a method's payloads: what one method reads says nothing of what another does."""
+    return key if method == "dwt-dct" else Key(key.derive(f"{method} v1 payload"))
+
+
 def phase(points: NDArray[np.int64] | slice, shift: tuple[float, float]) -> Complex:
     """Return exp(2 pi i (fy y + fx x) / TILE): what undoes a shift of the tile by (y, x) cells."""
     y, x = shift

@@ -11,7 +11,7 @@ from markai import payload as payload_code
 from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, log10_rademacher_tail
-from markai.watermarks.carriers import Complex, carriers_for
+from markai.watermarks.carriers import Complex, carriers_for, payload_key
 from markai.watermarks.form import DWT_DCT
 from markai.watermarks.places import CROP_STEPS
 from markai.watermarks.sync import POSITIONS, peak_at, soft_bits
@@ -63,7 +63,7 @@ def reads(
     carriers = carriers_for(key, method)
     peak = peak_at(seen, carriers, shift, nonce)
     present = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= sure
-    decoded = payload_code.decode(soft_bits(seen, carriers, peak), key, nonce, list_size)
+    decoded = payload_code.decode(soft_bits(seen, carriers, peak), payload_key(key, method), nonce, list_size)
     return present and decoded.payload == payload
 
 

@@ -12,7 +12,7 @@ from markai.detection import Coverage, Detection, Geometry
 from markai.keys import Key
 from markai.stats import corrected, either, log10_rademacher_tail
 from markai.watermarks.align import bending
-from markai.watermarks.carriers import Complex, carriers_for, nonce_of
+from markai.watermarks.carriers import Complex, carriers_for, nonce_of, payload_key
 from markai.watermarks.coverage import Known, Reading, Upright
 from markai.watermarks.form import DWT_DCT, Form
 from markai.watermarks.geometry import TURNS, VIEWS, Turn, Views, settled
@@ -96,7 +96,7 @@ class Search:
 
     def __init__(self, key: Key, fpr: float, form: Form = DWT_DCT) -> None:
         self.key, self.fpr, self.method = key, fpr, form.name
-        self.carriers = carriers_for(key, form.name)
+        self.carriers, self.payload_key = carriers_for(key, form.name), payload_key(key, form.name)
         self.candidates: list[Candidate] = []
         self.best: Candidate | None = None  # by p-value
         self.checked = 0  # MACs compared
@@ -145,7 +145,7 @@ class Search:
             if turned is not None:
                 signs[turned] *= -1
             nonce = nonce_of(signs)
-            decoded = payload_code.decode(llr, self.key, nonce)
+            decoded = payload_code.decode(llr, self.payload_key, nonce)
             checked += decoded.candidates
             if decoded:
                 return decoded.payload, nonce, checked
@@ -194,7 +194,7 @@ class Search:
 
     def known(self, at: Candidate, nonce: int, payload: bytes | None) -> Known:
         """Return what is known of a mark: the pilots, and the payload where there is one."""
-        values = self.carriers.values(payload_code.encode(payload or b"", self.key, nonce), nonce)
+        values = self.carriers.values(payload_code.encode(payload or b"", self.payload_key, nonce), nonce)
         if payload is None:
             values[: payload_code.CODE_BITS] = 0
         return Known(self.carriers, values, at.peak.shift, at.turn)

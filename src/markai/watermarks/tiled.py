@@ -15,7 +15,7 @@ from markai import payload as payload_code
 from markai._kernels import add_cells, cell_means, cell_means_and_spread
 from markai.detection import Detection
 from markai.keys import Key
-from markai.watermarks.carriers import Carriers, carriers_for, step_for
+from markai.watermarks.carriers import Carriers, carriers_for, payload_key, step_for
 from markai.watermarks.foreseen import View, after_jpeg, foreseen
 from markai.watermarks.form import DWT_DCT, Form
 from markai.watermarks.geometry import TURNS
@@ -126,7 +126,7 @@ def _marked(
     opacity = None if alpha is None else _opacity(alpha, step)
     carriers = carriers_for(key, form.name)
     nonce = content_nonce(cells, key, form.name)
-    values = carriers.values(payload_code.encode(payload, key, nonce), nonce)
+    values = carriers.values(payload_code.encode(payload, payload_key(key, form.name), nonce), nonce)
     shift = (int(carriers.shifts[nonce, 0]), int(carriers.shifts[nonce, 1]))
     see_through = opacity is not None and bool(opacity.min() < 1)
     # What lies behind a transparent picture is unknown, and with it what attacks will do.

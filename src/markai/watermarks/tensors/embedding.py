@@ -18,7 +18,7 @@ from torch import Tensor
 from markai import payload as payload_code
 from markai.errors import CapacityError
 from markai.keys import Key
-from markai.watermarks.carriers import POINTS, Complex, carriers_for, step_for
+from markai.watermarks.carriers import POINTS, Complex, carriers_for, payload_key, step_for
 from markai.watermarks.foreseen import BRIGHTER, MOSTLY_WHITE
 from markai.watermarks.form import DWT_DCT, Form, OnDevice
 from markai.watermarks.informed import PILOT_GAINS
@@ -183,7 +183,7 @@ def _residuals(pictures: Pictures, key: Key, payloads: Sequence[bytes], strength
     carriers, shifts, cells = carriers_for(key, name), pictures.shifts(key), pictures.cells
     values = np.stack(
         [
-            carriers.values(payload_code.encode(payload, key, nonce), nonce)
+            carriers.values(payload_code.encode(payload, payload_key(key, name), nonce), nonce)
             for payload, nonce in zip(payloads, pictures.nonces, strict=True)
         ]
     )
