@@ -85,7 +85,8 @@ def on_a_gpu(pixels: NDArray[np.uint8], repeat: int) -> dict[str, Any] | str:
 
     if not torch.cuda.is_available():
         return "not measured: torch finds no CUDA device here"
-    from markai.neural import fused, pairs
+    from markai.neural import pairs
+    from markai.watermarks.tensors import fused
 
     pair, planes = pairs.TorchPair("cuda"), planes_of(pixels)[0]
     result: dict[str, Any] = {"device": torch.cuda.get_device_name(), "fused": fused.triton is not None}
@@ -108,7 +109,7 @@ def bandwidth(images: Any, cells: Any, repeat: int) -> dict[str, float]:
     """Return GB/s, bytes read and written: the blend of a batch, fused and in torch, and a copy of device memory."""
     import torch
 
-    from markai.neural import fused
+    from markai.watermarks.tensors import fused
 
     source = torch.empty(COPIED, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)

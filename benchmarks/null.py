@@ -1,13 +1,14 @@
 """False positives at scale: random keys on pictures that nobody marked, with the whole search on.
 
-    python benchmarks/null.py [--trials 1100000] [--ring 45] [--jobs 2] [--pictures FOLDER] [--work FOLDER]
+    python benchmarks/null.py [--method dwt-dct] [--trials 1100000] [--ring 45] [--jobs 2] [--pictures FOLDER]
 
 What a picture shows does not depend on the key, so it is looked at once and searched under thousands of keys. Of every
 trial (picture, key) p-values are kept, for each correction hides what is below it: that of one search, drawn from all
 places and turns; that of one hypothesis in it, a shift and a nonce, which is corrected for nothing; and every twentieth
-time, for it takes fifty searches, that of the whole detection. One trial in 500 also goes through ``DwtDct.find``,
+time, for it takes fifty searches, that of the whole detection. One trial in 500 also goes through ``find``,
 payloads and all, and must say the same; every picture is read under one fixed key, and by ``markai.detect`` under a
-ring of keys. All pictures meet the same keys but for the rings'. Resumable per picture; writes ``results/null.json``.
+ring of keys. All pictures meet the same keys but for the rings'. Resumable per picture; writes ``results/null.json``,
+or ``null_learned.json``.
 """
 
 import os
@@ -33,9 +34,8 @@ from numpy.typing import NDArray  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn  # noqa: E402
 
 import markai  # noqa: E402
-from markai import Key, KeyRing, attacks, stats  # noqa: E402
+from markai import Key, KeyRing, attacks, stats, watermarks  # noqa: E402
 from markai.bench.pictures import Source, from_files, generated, spread, structured  # noqa: E402
-from markai.watermarks import dwt_dct  # noqa: E402
 from markai.watermarks import search as reading  # noqa: E402
 from markai.watermarks.carriers import NONCES, Carriers, Complex, carriers_for  # noqa: E402
 from markai.watermarks.sync import FINE, GRID, POSITIONS, peak_at, search  # noqa: E402
@@ -68,7 +68,7 @@ class Case:
     def name(self) -> str:
         return f"{self.kind} {self.source.name} {self.change}"
 
-    def digest(self, *settings: int) -> str:
+    def digest(self, *settings: int | str) -> str:
         """Return a file name for what comes of it."""
         return hashlib.sha256(f"{self.name} {settings}".encode()).hexdigest()[:16]
 
@@ -102,12 +102,12 @@ def key_of(*purpose: Any) -> Key:
 
 
 @cache
-def carriers_of(trial: int) -> Carriers:
+def carriers_of(trial: int, method: str) -> Carriers:
     """Return what the key of a trial makes of the lattice: dealing takes 3 ms, ten times what a search does."""
-    return carriers_for(key_of(trial))
+    return carriers_for(key_of(trial), method)
 
 
-def everything(look: Any, name: str) -> tuple[Complex, NDArray[np.int64]]:
+def everything(mark: Any, look: Any, name: str) -> tuple[Complex, NDArray[np.int64]]:
     """Return all that ``find`` searches where no key fits: (n, POINTS) tiles, and the tests for which each pays."""
     tiles: list[Complex] = []
     tests: list[int] = []
@@ -120,11 +120,11 @@ def everything(look: Any, name: str) -> tuple[Complex, NDArray[np.int64]]:
         add(self, place, turns, paid, count)
 
     with mock.patch.object(reading.Search, "add", record):
-        dwt_dct.DwtDct().find(look, key_of("looking", name), FPR)
+        mark.find(look, key_of("looking", name), FPR)
     return np.stack(tiles) if tiles else np.zeros((0, 0), np.complex64), np.array(tests)
 
 
-def trials(tiles: Complex, tests: NDArray[np.int64], name: str, number: int) -> NDArray[np.float64]:
+def trials(tiles: Complex, tests: NDArray[np.int64], name: str, number: int, method: str) -> NDArray[np.float64]:
     """Return (number, 3) log10 p under that many keys: of the whole detection, of one search, of one hypothesis.
 
     The whole takes fifty searches, so only every WHOLE_EVERY trial has it; NaN stands for the others.
@@ -132,7 +132,7 @@ def trials(tiles: Complex, tests: NDArray[np.int64], name: str, number: int) -> 
     rng = np.random.default_rng(list(hashlib.sha256(name.encode()).digest()))
     rows = []
     for trial in range(number if len(tiles) else 0):
-        carriers = carriers_of(trial)
+        carriers = carriers_of(trial, method)
         one, y, x, nonce = rng.integers([len(tiles), GRID, GRID, NONCES])
         there = peak_at(tiles[one], carriers, (y / FINE, x / FINE), int(nonce))
         everywhere = trial % WHOLE_EVERY == 0
@@ -148,13 +148,13 @@ def log10_p(score: float, tests: int) -> float:
     return stats.corrected(stats.log10_rademacher_tail(float(score)), tests)
 
 
-def run(case: Case, number: int, ring: int, path: Path) -> None:
+def run(case: Case, method: str, number: int, ring: int, path: Path) -> None:
     """Try one picture under many keys and write what came of it."""
     pixels = case.load()
-    mark = dwt_dct.DwtDct()
+    mark = watermarks.load(method)
     look = mark.look(pixels)
-    tiles, tests = everything(look, case.name)
-    log10 = trials(tiles, tests, case.name, number)
+    tiles, tests = everything(mark, look, case.name)
+    log10 = trials(tiles, tests, case.name, number, method)
     asked = range(0, number, FOUND_EVERY)
     found = [mark.find(look, key_of(trial), FPR) for trial in asked]
     for trial, one in zip(asked, found, strict=True):
@@ -163,7 +163,7 @@ def run(case: Case, number: int, ring: int, path: Path) -> None:
             raise AssertionError(f"{case.name}, key {trial}: find says {one.log10_p_value}, the harness {expected}")
     fixed = mark.find(look, key_of("fixed"), FPR)
     keys = [key_of("ring", case.name, trial) for trial in range(ring)]
-    rung = markai.detect(pixels, KeyRing(keys), FPR)
+    rung = markai.detect(pixels, KeyRing(keys), FPR, method)
     partial = path.with_suffix(".partial.npz")
     np.savez(
         partial,
@@ -177,15 +177,15 @@ def run(case: Case, number: int, ring: int, path: Path) -> None:
     partial.rename(path)
 
 
-def measure(todo: Sequence[Case], number: int, ring: int, work: Path, jobs: int) -> list[dict[str, Any]]:
+def measure(todo: Sequence[Case], method: str, number: int, ring: int, work: Path, jobs: int) -> list[dict[str, Any]]:
     """Run what has not been run, and return all results in order."""
     work.mkdir(parents=True, exist_ok=True)
-    paths = {case: work / f"{case.digest(number, ring)}.npz" for case in todo}
+    paths = {case: work / f"{case.digest(method, number, ring)}.npz" for case in todo}
     missing = [case for case in todo if not paths[case].exists()]
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar, ProcessPoolExecutor(jobs) as pool:
         task = bar.add_task("null", total=len(todo), completed=len(todo) - len(missing))
-        for done in as_completed([pool.submit(run, case, number, ring, paths[case]) for case in missing]):
+        for done in as_completed([pool.submit(run, case, method, number, ring, paths[case]) for case in missing]):
             done.result()
             bar.advance(task)
     return [dict(np.load(paths[case])) for case in todo]
@@ -242,6 +242,7 @@ def summary(todo: Sequence[Case], results: Sequence[dict[str, Any]], ring: int) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--method", choices=["dwt-dct", "learned"], default="dwt-dct")
     parser.add_argument(
         "--trials", type=int, default=1_100_000, help="pictures times keys; those without a signal are left out"
     )
@@ -253,8 +254,9 @@ def main() -> None:
     args = parser.parse_args()
     todo = cases(args.pictures)[:: args.every]
     number = -(-args.trials // len(todo))
-    results = measure(todo, number, args.ring, args.work / machine()["commit"], args.jobs)
-    save("null", summary(todo, results, args.ring))
+    results = measure(todo, args.method, number, args.ring, args.work / machine()["commit"], args.jobs)
+    name = "null" if args.method == "dwt-dct" else f"null_{args.method}"
+    save(name, summary(todo, results, args.ring))
 
 
 if __name__ == "__main__":

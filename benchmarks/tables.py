@@ -1,11 +1,12 @@
 """The committed tables: the default mark under the attacks that the README shows, and the peers beside it.
 
-    python benchmarks/tables.py [targets] [own] [peers] [matched] [--pictures FOLDER] [--work FOLDER] [--jobs 2]
+    python benchmarks/tables.py [targets] [own] [peers] [matched] [learned] [--pictures FOLDER] [--jobs 2]
 
 Runs of ``markai.bench``, each taken up where it was stopped: the targets on all pictures in their own size, and
-comparisons at 512 pixels. Writes ``results/targets.json``, ``own.json``, ``peers.json`` and ``matched.json``, from
-which ``readme.py`` fills the README, and ``results/agreement.md``, which holds the peers' figures against those
-measured before with a script of its own. The full reports, with pictures, stay in the work folder.
+comparisons at 512 pixels. Writes ``results/targets.json``, ``own.json``, ``peers.json``, ``matched.json`` and
+``learned.json``, from which ``readme.py`` fills the README, and ``results/agreement.md``, which holds the peers'
+figures against those measured before with a script of its own. The full reports, with pictures, stay in the work
+folder.
 """
 
 import argparse
@@ -31,6 +32,15 @@ PEERS = ("dwt-dct", *(f"invisible-watermark/{name}" for name in ("dwtDct", "dwtD
 NATURAL = ("ai", "classic", "kodak", "photo")  # kinds of pictures, by the beginnings of their names
 MATCHED_DB = 42.0  # mean PSNR at which they are compared once more
 MATCHED_PICTURES = 4
+# What the learned mark is for (regeneration, perspective, heavy JPEG and blur, local edits), and what it must not lose.
+LEARNED = (
+    *("none", "jpeg:50", "jpeg:30", "jpeg:10", "webp:50", "resize:0.35+jpeg:60", "resize-back:0.5+jpeg:50"),
+    *("blur:2", "blur:4", "median:7", "noise:0.05", "brightness:1.5", "rotate:5", "perspective:0.1", "perspective:0.3"),
+    *("crop:0.25", "erase:0.25", "paste:0.25", "inpaint:0.25", "splice:0.2", "splice:0.1"),
+    *("denoise-nlm:10", "denoise-tv:0.1", "denoise-wavelet:25", "regen-nlm:13", "regen-lowpass:4", "regen-pca:4"),
+    *("regen-avif:10", "proxy-autoencoder:1", "proxy-autoencoder:2", "proxy-autoencoder:4"),
+    *("proxy-diffusion:0.1", "proxy-diffusion:0.2"),
+)
 PUBLISHED = json.loads((ROOT / "benchmarks" / "published.json").read_text())["rows"]
 
 
@@ -79,7 +89,19 @@ def matched(pictures: list[Source]) -> Plan:
     return replace(first, entries=entries, attacks=attacks.QUICK, sources=few, times=False)
 
 
-PLANS = {"targets": targets, "own": own, "peers": peers, "matched": matched}
+def learned(pictures: list[Source]) -> Plan:
+    """The learned mark beside the hand-made one, and both in one picture, at 512 pixels where marks are lost first."""
+    return Plan(
+        entries=tuple(map(Entry.parse, ("dwt-dct", "learned", "both"))),
+        attacks=LEARNED,
+        sources=tuple(pictures),
+        settings=replace(SETTINGS, metrics=("psnr", "ssim", "ciede2000")),
+        null_attacks=(),
+        times=False,
+    )
+
+
+PLANS = {"targets": targets, "own": own, "peers": peers, "matched": matched, "learned": learned}
 
 
 def run(name: str, plan: Plan, work: Path, jobs: int) -> dict[str, Any]:

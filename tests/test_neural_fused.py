@@ -11,7 +11,7 @@ import torch
 
 from markai import _kernels
 from markai.errors import ImageError
-from markai.neural import fused
+from markai.watermarks.tensors import fused
 
 # Height, width, channels and pixels per cell: with and without a rest, one cell only, grey.
 CASES = [(64, 96, 3, 2), (65, 97, 3, 4), (50, 61, 1, 3), (33, 2100, 3, 8), (16, 16, 3, 16), (40, 40, 3, 1)]

@@ -25,6 +25,7 @@ from markai.watermarks.search import Look
 from markai.watermarks.tiled import Tiled
 
 Plane = NDArray[np.float32]
+NO_ROOM = "the picture has no room for two marks - raise the strength, or use one method"
 SHARE = float(np.sqrt(0.5))  # of the amplitude that each of two marks has, so that both have the energy of one
 
 
@@ -115,19 +116,32 @@ class Both:
             CapacityError: if a side is under 256 pixels, or the picture has no room for two marks.
             PayloadError: if the payload is too long.
         """
-        share = strength * SHARE
-        first = self.plain.embed(pixels, key, payload, share, alpha, threads)
-        marked = self.learned.embed(first, key, payload, share, alpha, threads)
-        if self.plain.glance(self.plain.look(marked, threads), key).payload != payload:
-            raise CapacityError("the picture has no room for two marks - raise the strength, or use one method")
+        # Each is made for the picture alone: to a mark made for the marked picture the other is host, and is weakened.
+        one, other = (mark.embed(pixels, key, payload, strength * SHARE, alpha, threads) for mark in self.marks)
+        marked = _sum(one, other, pixels)
+        if any(mark.glance(mark.look(marked, threads), key).payload != payload for mark in self.marks):
+            raise CapacityError(NO_ROOM)
         return marked
 
     def embed_tensors(
         self, pixels: Any, key: Key, payloads: Sequence[bytes], strength: float = 1.0, alpha: Any = None
     ) -> Any:
         """Return a batch marked twice on its device; see :meth:`embed`."""
-        first = self.plain.embed_tensors(pixels, key, payloads, strength * SHARE, alpha)
-        return self.learned.embed_tensors(first, key, payloads, strength * SHARE, alpha)
+        import torch
+
+        one, other = (mark.embed_tensors(pixels, key, payloads, strength * SHARE, alpha) for mark in self.marks)
+        wide = torch.promote_types(pixels.dtype, torch.float32 if pixels.is_floating_point() else torch.int32)
+        white = 1 if pixels.is_floating_point() else torch.iinfo(pixels.dtype).max
+        marked = (one.to(wide) + other - pixels).clamp(0, white).to(pixels.dtype)
+        for picture, payload in zip(marked, payloads, strict=True):
+            if any(mark.glance(mark.look_tensor(picture), key).payload != payload for mark in self.marks):
+                raise CapacityError(NO_ROOM)
+        return marked
+
+    @property
+    def marks(self) -> tuple[DwtDct, Learned]:
+        """The two methods."""
+        return self.plain, self.learned
 
     def look(self, pixels: NDArray[Any], threads: int = 1) -> Looks:
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
@@ -146,3 +160,9 @@ class Both:
         return replace(
             better, log10_p_value=evidence, tests=tests, method=self.name if evidence <= np.log10(fpr) else None
         )
+
+
+def _sum(one: NDArray[Any], other: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the pixels with what was added to each of two marked copies."""
+    wide, white = (np.float32, 1) if pixels.dtype.kind == "f" else (np.int32, np.iinfo(pixels.dtype).max)
+    return np.asarray(np.clip(one.astype(wide) + other - pixels, 0, white), pixels.dtype)

@@ -40,8 +40,13 @@ def blend(pixels: Tensor, cells: Tensor, step: int) -> Tensor:
         ImageError: if shapes, kinds or devices do not fit.
     """
     _check(pixels, cells, step)
-    fused = triton is not None and (pixels.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
+    fused = applies(pixels)
     return _by_triton(pixels.contiguous(), cells.contiguous(), step) if fused else by_torch(pixels, cells, step)
+
+
+def applies(pixels: Tensor) -> bool:
+    """Whether there is a kernel for where these pixels are."""
+    return triton is not None and (pixels.is_cuda or os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def by_torch(pixels: Tensor, cells: Tensor, step: int) -> Tensor:
