@@ -50,7 +50,7 @@ class Plan:
 
     seed: int = 20_270_114
     autoencoder_steps: int = 5_200
-    denoiser_steps: int = 2_000
+    denoiser_steps: int = 2_600
     autoencoder_batch: int = 8
     denoiser_batch: int = 16
     side: int = 96  # pixels of a crop
