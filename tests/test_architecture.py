@@ -29,7 +29,7 @@ LAYERS = [
         *("image", "image_arrays", "image_containers", "image_export", "image_files", "image_tensors", "image_tiff"),
     },
     {"watermarks", "text", "attacks", "metrics"},
-    {"neural"},  # the learned mark, all of it tensors; nothing below imports it
+    {"neural"},  # the learned mark, and the training of the regeneration proxies; nothing below imports it
     {"api"},
     {"bench", "provenance"},
     {"marker", "marker_text", "marked", "leftovers", "inspection", "inspector"},
@@ -251,6 +251,10 @@ def test_a_key_needs_no_arrays():
 
 def test_the_api_needs_neither_torch_nor_the_command_line():
     assert not modules_after("import markai; markai.embed; markai.detect") & {"torch", "cv2", "click", "rich"}
+
+
+def test_attacks_need_no_torch_before_one_that_does_is_run():
+    assert "torch" not in modules_after("import markai.attacks; markai.attacks.parse('proxy-diffusion')")
 
 
 def test_provenance_loads_what_it_needs_when_it_is_used():

@@ -30,7 +30,9 @@ RESIZING = {
     *("rotate-expand", "rotate-crop", "border", "drop-lines"),
     *("social", "screenshot"),
 }
-WITHOUT_MODEL = [name for name in attacks.names() if name not in attacks.NEEDS_MODEL]  # the others: test_diffusion
+# The others: test_diffusion_attacks and test_proxies.
+NEEDS_TORCH = {attacks.parse(spec)[0].name for spec in attacks.PROXIES}
+WITHOUT_MODEL = [name for name in attacks.names() if name not in {*attacks.NEEDS_MODEL, *NEEDS_TORCH}]
 
 # What the first version of these attacks made of the photograph, with seed 5. Benchmarks of different versions can
 # be compared only as long as these hold. The codecs are left out: their output changes with their version.
@@ -320,12 +322,12 @@ def test_the_suite_holds_every_attack_with_a_target():
 def test_suites_hold_known_specs_once(suite):
     assert len(set(suite)) == len(suite)
     for spec in suite:
-        assert not {step.name for step, _ in attacks.steps(spec)} & set(attacks.NEEDS_MODEL)
+        assert not {step.name for step, _ in attacks.steps(spec)} & {*attacks.NEEDS_MODEL, *NEEDS_TORCH}
     assert {"none", "jpeg:50", "crop:0.25", "rotate:5", "mirror", "erase:0.25"} <= set(suite)
 
 
 def test_the_suite_holds_every_attack_on_pictures():
-    """Except those that need a model, single distortions of WAVES, and parts of chains."""
+    """Except those that need a model or torch, single distortions of WAVES, and parts of chains."""
     parts = {f"waves-{name}" for name in chains.WAVES} | {"light", "print-tone", "resize-width"}
     families = ("codec", "photometric", "geometry", "local", "regeneration", "chain")
     known = {name for name in WITHOUT_MODEL if attacks.parse(name)[0].family in families}

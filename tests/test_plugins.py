@@ -5,11 +5,12 @@ import sys
 import pytest
 
 import markai
-from markai import watermarks
+from markai import stats, watermarks
 from markai.bench import peers
 from markai.errors import MarkaiError, MethodError
 from markai.watermarks import BitMark, Watermark
 
+BUILT_IN = ["dwt-dct", "learned"]
 CODE = '''
 import numpy as np
 from markai.watermarks.dwt_dct import DwtDct
@@ -72,10 +73,9 @@ def test_a_keyed_method_embeds_and_is_tried(install, crop, key):
     assert markai.detect(marked, key, method="theirs").payload == b"theirs"
     found, alone = markai.detect(marked, key), markai.detect(marked, key, method="dwt-dct")
     assert found.payload == b"theirs"
-    assert found.tests > alone.tests  # the others were tried as well
+    assert found.tests == alone.tests  # the first method that reads a payload ends the search
     shares = len(watermarks.keyed_names())
-    alone = markai.detect(marked, key, method="theirs")
-    assert found.log10_p_value == pytest.approx(stats.corrected(alone.log10_p_value, shares))  # and are paid for
+    assert found.log10_p_value == pytest.approx(stats.corrected(alone.log10_p_value, shares))  # but all are paid for
 
 
 def test_a_method_without_keys_is_not_tried(install, crop, key):
@@ -144,7 +144,9 @@ def test_a_method_that_does_not_load_is_never_passed_over_in_silence(install, cr
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(MethodError, match=r"no watermark method 'nothing' - installed: .*dwt-dct"):
         watermarks.load("nothing")
-    with pytest.raises(MethodError, match="no method 'nothing' - choose from both, dwt-dct, learned, invisible-watermark/dwtDct, "):
+    with pytest.raises(
+        MethodError, match="no method 'nothing' - choose from both, dwt-dct, learned, invisible-wat"
+    ):
         peers.load("nothing")
     with pytest.raises(MarkaiError):
         peers.load(":")

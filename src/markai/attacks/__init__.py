@@ -16,17 +16,18 @@ RGB throughout; the input is never changed, and may be returned as it is. Texts 
 """
 
 # Imported for what they register, in the order in which names() lists them.
-from markai.attacks import codecs, photometric, geometry, local, regeneration, diffusion, chains  # noqa: F401, I001
+from markai.attacks import codecs, photometric, geometry, local, regeneration, diffusion, proxies, chains  # noqa: F401, I001
 from markai.attacks import text
 from markai.attacks.diffusion import NEEDS_MODEL
 from markai.attacks.local import GRAY
 from markai.attacks.pixels import Pixels
 from markai.attacks.registry import Attack, Strength, Traits, apply, attack, chain, names, parse, steps, traits
-from markai.attacks.suites import PUBLISHED, QUICK, SUITE, SWEEP, TEXT_QUICK, TEXT_SUITE
+from markai.attacks.suites import PROXIES, PUBLISHED, QUICK, SUITE, SWEEP, TEXT_QUICK, TEXT_SUITE
 
 __all__ = [
     "GRAY",
     "NEEDS_MODEL",
+    "PROXIES",
     "PUBLISHED",
     "QUICK",
     "SUITE",

@@ -58,6 +58,12 @@ SUITE = (
     *("regen-pca:16", "regen-pca:4", "regen-avif:10", "regen-nlm:13+regen-nlm:13"),
 )
 
+# Regeneration by networks of the project's own. Apart from the suite, because they need the extra torch.
+PROXIES = (
+    *(f"proxy-autoencoder:{passes}" for passes in (1, 2, 3, 4, 5)),
+    *(f"proxy-diffusion:{share:g}" for share in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)),
+)
+
 # For curves of robustness over quality: strengths from mild to strong. All 187 take about 1 minute per picture of
 # 768 x 512 on one core, SUITE 18 seconds; median filters, AVIF and non-local means take most of it.
 SWEEP: dict[str, tuple[float, ...]] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 
 from markai import attacks, watermarks
 from markai.bench import peers, security
@@ -16,6 +17,7 @@ FULL_NULL_ATTACKS = ("none", "jpeg:50", "resize:0.5", "crop:0.5", "blur:2", "bri
 SUITES = {
     "quick": attacks.QUICK,
     "suite": attacks.SUITE,
+    "proxies": attacks.PROXIES,
     "published": tuple(dict.fromkeys(attacks.PUBLISHED.values())),
     "sweep": tuple(f"{name}:{strength:g}" for name, strengths in attacks.SWEEP.items() for strength in strengths),
 }
@@ -50,11 +52,13 @@ def quick(methods: Sequence[str], sources: Sequence[Source] | None = None, seed:
 def full(methods: Sequence[str], sources: Sequence[Source] | None = None, seed: int = 0) -> Plan:
     """Return a plan of hours: every attack, and the sweeps over their strengths, on all pictures as they are.
 
-    The pictures keep their size unless the settings say otherwise.
+    The pictures keep their size unless the settings say otherwise. The project's regeneration proxies are among the
+    attacks where torch is installed.
     """
+    proxies = SUITES["proxies"] if all(map(find_spec, ("torch", "safetensors"))) else ()
     return Plan(
         entries=tuple(map(Entry.parse, methods)),
-        attacks=tuple(dict.fromkeys((*SUITES["suite"], *SUITES["sweep"]))),
+        attacks=tuple(dict.fromkeys((*SUITES["suite"], *proxies, *SUITES["sweep"]))),
         sources=tuple(sources or generated()),
         settings=Settings(seed=seed),
         positions=FULL_POSITIONS,

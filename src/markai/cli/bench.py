@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from markai.bench.text.plan import Plan as TextPlan
 
 ROWS = "rows.jsonl"
-SUITES = ("quick", "suite", "sweep", "published")  # as in markai.bench.presets, which is slow to import
+SUITES = ("quick", "suite", "sweep", "published", "proxies")  # as in markai.bench.presets, which is slow to import
 METRICS = ("ssimulacra2", "lpips")  # those that are slow or need weights
 MODALITIES = ("picture", "text")
 PICTURES_ONLY = {"paths", "short_side", "least_side", "match", "security", "metrics", "no_times"}

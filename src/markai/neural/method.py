@@ -72,6 +72,8 @@ class Learned(Tiled):
     Needs ONNX Runtime (extra ``onnx``) or torch; raises MissingExtraError at its first use without them.
     """
 
+    name = FORM.name
+
     def __init__(self) -> None:
         super().__init__(FORM)
 

@@ -7,5 +7,7 @@ from markai.watermarks.tiled import Tiled
 class DwtDct(Tiled):
     """See the module; built by ``markai.watermarks.load("dwt-dct")``."""
 
+    name = DWT_DCT.name
+
     def __init__(self) -> None:
         super().__init__(DWT_DCT)

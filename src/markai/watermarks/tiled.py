@@ -17,7 +17,7 @@ from markai.detection import Detection
 from markai.keys import Key
 from markai.watermarks.carriers import Carriers, carriers_for, payload_key, step_for
 from markai.watermarks.foreseen import View, after_jpeg, foreseen
-from markai.watermarks.form import DWT_DCT, Form
+from markai.watermarks.form import Form
 from markai.watermarks.geometry import TURNS
 from markai.watermarks.informed import PILOT_GAINS, Host, pattern, residual, scaled
 from markai.watermarks.readback import JPEG_ON_WHITE, ON_WHITE, check_size, content_nonce, reads, refusal
@@ -30,8 +30,10 @@ from markai.watermarks.warps import Pyramid
 class Tiled:
     """A method of one form, with the operations of :class:`markai.watermarks.CollageMark` and ``GlancingMark``."""
 
-    def __init__(self, form: Form = DWT_DCT) -> None:
-        self.form, self.name = form, form.name
+    name: str
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
 
     def embed(
         self,
