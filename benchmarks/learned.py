@@ -4,8 +4,8 @@
 
 The picture is 1024x1024, its plane 256x256 cells. On the CPU a call is what the method makes: ``runtime.write`` and
 ``runtime.read`` with the arithmetic around the networks, without the hand-made mark and the levelling, which are told
-beside. On the GPU everything is there already, hand-made marks included. Written to ``results/learned_speed.json``
-unless ``--dry``.
+beside; then come ``markai.embed`` and ``detect`` as a whole. On the GPU everything is there already, hand-made marks
+included. Written to ``results/learned_speed.json`` unless ``--dry``.
 """
 
 import speed  # isort: skip - first, because it sets how many threads libraries take
@@ -25,6 +25,7 @@ import numpy as np
 from common import machine, save
 from numpy.typing import NDArray
 
+import markai
 from markai import Key, _kernels
 from markai.neural import digests, runtime
 from markai.watermarks.carriers import RINGS, SYMBOLS, carriers_for
@@ -34,6 +35,7 @@ from markai.watermarks.tiles import Tiles
 
 STEP = 4  # pixels per cell at 1024x1024
 BATCHES = (1, 16, 64)
+METHODS, PAYLOAD = ("dwt-dct", "learned", "both"), b"acme:42!"
 COPIED = 256 << 20  # bytes: far more than a cache holds
 Plane = NDArray[np.float32]
 
@@ -67,6 +69,12 @@ def on_one_core(pixels: NDArray[np.uint8], repeat: int) -> dict[str, Any]:
     for on in backends:
         works[f"{on}: writer"] = partial(runtime.write, *planes, on=on)
         works[f"{on}: reader"] = partial(runtime.read, planes[0], level, on=on)
+    key = Key(bytes(32))
+    for method in METHODS:
+        marked = markai.embed(pixels, key, PAYLOAD, method=method)
+        works[f"{method}: embed"] = partial(markai.embed, pixels, key, PAYLOAD, method=method)
+        works[f"{method}: detect"] = partial(markai.detect, marked, key, method=method)
+        works[f"{method}: detect, unmarked"] = partial(markai.detect, pixels, key, method=method)
     taken = speed.milliseconds(works, repeat)
     return taken | {f"{on}: first": cold(on) for on in backends}
 
@@ -139,7 +147,7 @@ def seconds(work: Callable[[], Any], repeat: int) -> float:
 def show(result: dict[str, Any]) -> None:
     print(f"networks of size {result['size']}, a plane of 256x256 cells, one core, ms")
     for name, taken in result["one_core_ms"].items():
-        print(f"  {name:22s}{taken:8.1f}")
+        print(f"  {name:26s}{taken:8.1f}")
     if isinstance(result["gpu"], str):
         print(f"GPU: {result['gpu']}")
         return
