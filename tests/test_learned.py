@@ -1,6 +1,7 @@
 """The learned mark, both marks in one picture, and the choice among them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from markai.neural import method, runtime
 pytest.importorskip("onnxruntime")
 
 PAYLOAD = b"acme:42!"
+VECTOR = Path(__file__).parent / "vectors" / "learned.webp"
 Pixels = NDArray[np.uint8]
 
 
@@ -120,6 +122,12 @@ def test_every_kind_of_picture(crop: Pixels, key: Key, name: str) -> None:
     payloads = [b"one", b"two"]
     batch = embed(np.stack([crop, crop[::-1]]), key, payloads, method=name)
     assert [found.payload for found in detect(batch, key, method=name)] == payloads
+
+
+def test_old_marks_are_read_forever(key: Key) -> None:
+    """A file marked when the first weights shipped, compressed since: new weights must read what old ones wrote."""
+    found = detect(VECTOR, key)
+    assert (found.payload, found.method) == (PAYLOAD, "learned")
 
 
 def test_strength_scales_it(crop: Pixels, key: Key) -> None:

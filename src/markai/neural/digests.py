@@ -2,7 +2,7 @@
 
 SIZE = "small"  # of the networks: model.SIZES
 SHA256 = {
-    "learned.safetensors": "79bf6aec154185083c99841f00b00fd040cbf22dee971177d39b52dce1c6e157",
-    "writer.onnx": "c86b7e79aee4ebaf5ff581a7ff510d6b45d19d6758dd07917a68a134f29dc93a",
-    "reader.onnx": "64e462eee4d035472ae3675931740c1badaf8eb77ef06abd5ea24cdc1a16f197",
+    "learned.safetensors": "3d9d37c54c08018ba4a101b589dccb04997fdd1b05f008187b14a70b95e2eaa4",
+    "writer.onnx": "704cf7e7373b66409435d27528977b432b84fab61a34d1df798d81a2ecee1023",
+    "reader.onnx": "cf72fab56c8d880573f8b7cb4ad6a674639a1f64e5aa8dd5a42fe0586cbef229",
 }
