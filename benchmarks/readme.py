@@ -78,6 +78,25 @@ def own() -> str:
     return "\n".join(lines) + "\n"
 
 
+def learned() -> str:
+    """Exact payloads of the methods on the tile, side by side, and the median p-values of the two single marks."""
+    summary = result("learned")
+    methods, found = [method["name"] for method in summary["methods"]], cells(summary)
+    proxies = {attack["spec"] for attack in summary["attacks"] if attack["proxy"]}
+    lines = [
+        "| exact payloads, % | " + " | ".join(methods) + " | median log10 p | learned |",
+        "|---" * (len(methods) + 3) + "|",
+    ]
+    for attack in summary["attacks"]:
+        spec = attack["spec"]
+        each = {name: found[spec, name] for name in methods}
+        shares = " | ".join(f"{100 * cell['exact']['value']:.0f}" for cell in each.values())
+        medians = " | ".join(f"{each[name]['median_log10_p']:.0f}" for name in ("dwt-dct", "learned"))
+        lines.append(f"| {spec}{' †' if spec in proxies else ''} | {shares} | {medians} |")
+    cost = "; ".join(f"{method['name']}: {qualities(method)}" for method in summary["methods"])
+    return "\n".join([*lines, "", f"{summary['run']['pictures']} pictures at 512 pixels. {cost}."]) + "\n"
+
+
 def peers() -> str:
     tables = [table(result("peers"))]
     if (RESULTS / "matched.json").exists():
@@ -174,6 +193,7 @@ def filled(page: str) -> str:
     for name, block in (
         ("targets", targets()),
         ("own", own()),
+        ("learned", learned()),
         ("peers", peers()),
         ("null", null()),
         ("secrecy", secrecy()),
