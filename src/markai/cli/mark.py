@@ -99,7 +99,7 @@ def mark(
     must be readable there.
 
     All or nothing: a file appears whole, signed and recorded, or not at all. An interrupted run is taken up by the
-    same command: what exists already is skipped, and in place what is marked already. Exit code 0: done; 2: an
+    same command: what exists already is skipped, and in place what the registry knows. Exit code 0: done; 2: an
     error with some.
     """
     from markai.marker import Marker
