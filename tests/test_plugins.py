@@ -144,9 +144,7 @@ def test_a_method_that_does_not_load_is_never_passed_over_in_silence(install, cr
 def test_an_unknown_name_is_answered_with_the_known_ones():
     with pytest.raises(MethodError, match=r"no watermark method 'nothing' - installed: .*dwt-dct"):
         watermarks.load("nothing")
-    with pytest.raises(
-        MethodError, match="no method 'nothing' - choose from both, dwt-dct, learned, invisible-wat"
-    ):
+    with pytest.raises(MethodError, match="no method 'nothing' - choose from both, dwt-dct, learned, invisible-wat"):
         peers.load("nothing")
     with pytest.raises(MarkaiError):
         peers.load(":")
