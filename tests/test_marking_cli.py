@@ -105,6 +105,23 @@ def test_an_interrupted_batch_is_taken_up(place: Path) -> None:
         assert len(registry) == 1
 
 
+@pytest.mark.parametrize(("method", "seen"), [("learned", "learned"), ("both", "dwt-dct"), ("auto", "learned")])
+def test_methods_from_marking_to_tracing(place: Path, method: str, seen: str, photo: Pixels) -> None:
+    pytest.importorskip("onnxruntime")
+    (place / "photo.png").write_bytes(encoded(photo))
+    registry = "--registry sqlite:///markai.db"
+    (made,) = rows(
+        run(f"mark photo.png -o marked.png --payload acme:42! --method {method} {registry} --json {MADE_BY}")
+    )
+    named = "both" if method == "both" else seen
+    assert (made["status"], made["method"]) == ("marked", named)
+    Image.fromarray(decoded((place / "marked.png").read_bytes())).save("suspect.png")
+    (row,) = rows(run(f"inspect suspect.png {registry} --trust dev/root.pem --quick --json"))
+    assert (row["status"], row["ok"], row["watermark"]["method"]) == ("recovered", True, seen)
+    assert (row["recovered"]["record"]["method"], row["recovered"]["record"]["id"]) == (named, made["record_id"])
+    assert f"({seen}, p = " in row["layers"]["watermark"]
+
+
 def test_in_place_nothing_is_marked_twice() -> None:
     command = f"mark photo.png -o photo.png --overwrite --registry sqlite:///markai.db --json {MADE_BY}"
     assert [rows(run(command))[0]["status"] for _ in range(2)] == ["marked", "exists"]
