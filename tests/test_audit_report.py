@@ -1,19 +1,23 @@
 """The report of an audit: self-contained, escaped, complete in both languages, legible; whatever the rows lack."""
 
+import ast
 import base64
 import hashlib
+import inspect
 import json
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from importlib.resources import files
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from audit_sample import ODD_NAMES, RULES, picture_of, sample, sample_row, sample_rows
-from markai.audit import disagreements, report, thumbnails
+from audit_sample import ODD_NAMES, RULES, UNKNOWN_NOTICE, picture_of, sample, sample_row, sample_rows
+from markai import inspector
+from markai.audit import disagreements, examine, report, thumbnails
 from markai.audit.evidence import evidence
 from markai.audit.lines import Rows, write_rows
 from markai.audit.report import bars, listing, summary
@@ -27,6 +31,7 @@ from markai.audit.words import (
     RULE_STATUSES,
     VERDICTS,
     Said,
+    note_of,
     sentences,
     show,
     visible,
@@ -185,6 +190,10 @@ def test_counts_are_on_the_page(page, audit):
     assert sum(counted.verdicts.values()) == len(audit["rows"])
     for rule in RULES:
         row = next(row for each in page.tables for row in each if row[0].startswith(rule["id"]))
+        undecided = counted.rules[rule["id"]]["undecided"]
+        if undecided:
+            assert row[4].endswith(f"{undecided} undecided판단 보류 {undecided}")
+            row[4] = row[4].removesuffix(f"{undecided} undecided판단 보류 {undecided}")
         assert row[2:] == [f"{counted.rules[rule['id']][status]:,}" for status in RULE_STATUSES]
         assert rule["todo"]["ko"] in row[0]
 
@@ -274,6 +283,53 @@ def test_undecided_rules_say_what_to_declare():
     assert "1 undecided" in text
     assert "신고하십시오." in text
     assert [show(line.value) for line in evidence(row)[-1].lines] == ["undecided", "Unknown.", "Declare."]
+
+
+def test_the_table_of_rules_says_why_they_are_undecided(page):
+    row = next(row for table in page.tables for row in table if row[0].startswith("KR-2"))
+    for said in (*UNKNOWN_NOTICE.values(), *next(rule for rule in RULES if rule["id"] == "KR-2")["todo"].values()):
+        assert said in row[0]
+    decided = next(row for table in page.tables for row in table if row[0].startswith("EU-1"))
+    assert "Undecided" not in decided[0]
+
+
+# Notes
+
+
+def noted_in(module):
+    """The notes that a module makes, with a word in the place of everything that is filled in."""
+    for call in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "self.notes.append":
+            (note,) = call.args
+            parts = note.values if isinstance(note, ast.JoinedStr) else [note]
+            yield "".join(each.value if isinstance(each, ast.Constant) else "something" for each in parts)
+
+
+def test_every_note_is_shown_in_both_languages():
+    alike = examine._lookalikes(
+        SimpleNamespace(lookalikes=[SimpleNamespace(record=SimpleNamespace(id="3f:61"), distance=2)])
+    )
+    notes = [*(note.replace("under something", "under key something") for note in noted_in(inspector)), *alike]
+    assert len(notes) >= 9
+    for note in notes:
+        said = note_of(note)
+        assert isinstance(said, Said), note
+        assert show(said) == note
+        assert HANGUL.search(show(said, "ko"))
+    without_key = note_of(
+        "The manifest names a mark (com.example.1) under a key that it does not name, which was not looked for."
+    )
+    assert without_key.code == "note.mark-without-key"
+
+
+def test_notes_stand_in_the_evidence(text):
+    row = next(row for row in sample_rows(60) if row["verdict"]["code"] == "damaged")
+    notes = [line.value for line in evidence(row)[0].lines if line.label == Said("evidence.note")]
+    assert [show(note) for note in notes] == [visible(note) for note in row["notes"]]
+    assert show(notes[0], "ko").startswith("픽셀을 읽을 수 없습니다: <b>broken</b>")
+    texts = data_of(text)["texts"]
+    assert list(sentences()["note.lookalike"].values()) in texts  # once for all files, filled in by the script
+    assert "What no version ever noted." in texts
 
 
 def test_a_map_of_the_mark_is_kept_short():

@@ -17,8 +17,26 @@ from PIL.PngImagePlugin import PngInfo
 from markai.audit.record import load_public_key, verify_record
 from markai.cli import cli
 from marking_samples import KEY, PICTURE
+from transcripts import play
 
 pytest.importorskip("c2pa")
+
+TRANSCRIPTS = sorted((Path(__file__).parent / "cli" / "audit").glob("*.txt"))
+POLICY = """\
+version: 1
+fail_on: warning
+rules:
+  - id: signed
+    files: "*.png"
+    require: {path: manifest.status, equals: trusted}
+    message: Every picture that we publish is signed by us.
+    todo: Sign it with markai mark.
+  - id: no-notes
+    files: "*.txt"
+    severity: warning
+    forbid: {path: status, equals: ok}
+    message: Texts are published elsewhere.
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +58,26 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(line: str, data: bytes | None = None) -> Result:
     return CliRunner().invoke(cli, ["audit", *shlex.split(line)], input=data, prog_name="markai")
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_transcript(place: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder with files of others and a picture to mark; on a terminal of 80 columns where the name says so."""
+    (place / "in").rename("export")
+    (place / "export" / "broken.png").write_bytes((place / "export" / "made.png").read_bytes()[:9000])
+    with Image.open(PICTURE) as picture:
+        picture.crop((100, 100, 500, 400)).save("photo.png")
+    (place / "policy.yaml").write_text(POLICY)
+    (place / "wrong.yaml").write_text(POLICY.replace("require", "requires"))
+    assert CliRunner().invoke(cli, ["certs", "dev", "--org", "Acme", "--days", "30"]).exit_code == 0
+    if path.stem == "on_a_terminal":
+        named = {"KEY_FILE": "my.key", "CHAIN_FILE": "dev/chain.pem", "PRIVATE_KEY_FILE": "dev/key.pem"}
+        for name, value in named.items():
+            monkeypatch.setenv(f"MARKAI_{name}", value)
+        monkeypatch.setenv("TTY_COMPATIBLE", "1")
+        monkeypatch.setenv("TERM", "dumb")
+        monkeypatch.delenv("COLUMNS", raising=False)
+    assert play(path.read_text()) == path.read_text()
 
 
 def test_a_line_a_file(place: Path) -> None:
@@ -129,7 +167,7 @@ def test_a_folder_with_everything() -> None:
     assert "made.png" in Path("out/audit.html").read_text()
     again = run("in -o out --rules eu")
     assert again.stdout.splitlines()[0].startswith("generated-claimed\tin/made.png\t")
-    assert again.stderr == "2 files were examined by an earlier audit, and are as they were\n"
+    assert again.stderr == "2 files were examined by an earlier audit, and not changed since\n"
     other = run("in -o out")
     assert other.exit_code == 2
     assert "holds an audit with other settings (regimes)" in other.stderr

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from markai import Inspector, KeyRing, Signer, Trust, embed, sign
+from markai import Inspector, KeyRing, Signer, Trust, detect, detect_all, embed, sign
 from markai.attacks import apply
 from markai.attacks.security import copy_mark
 from markai.errors import ImageError, KeyFileError, MethodError, RegistryError
@@ -41,6 +42,7 @@ pytest.importorskip("c2pa")
 
 CAMERA = Claim("Cam", "X100", "1", source_type="digitalCapture")
 STRANGER = signer("Somebody else")
+WHOLE = SoftBinding.of("both", b"acme:42", KEY.id)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -319,6 +321,73 @@ def test_marked_by_two_companies(out: Marked, registry: Registry) -> None:
     finding = inspector(registry, key=ring, thorough=True).inspect(both)
     assert contradictions.SEVERAL_MARKS in codes(finding)
     assert {mark.key_id for mark in finding.marks} == {KEY.id, OTHER_KEY.id}
+
+
+# Methods
+
+
+def test_the_learned_mark_leads_to_its_record(registry: Registry, photo: Pixels) -> None:
+    pytest.importorskip("onnxruntime")
+    out = marker(registry, method="learned").mark(photo, payload=b"method-0")
+    with inspector(registry) as looking:
+        finding = looking.inspect(encoded(decoded(out.data), "JPEG", quality=60))
+    assert says(finding) == ("recovered", [], True)
+    assert f"({out.method}, p = " in finding.layers["watermark"]
+    assert finding.recovered
+    assert (finding.recovered.record.id, finding.recovered.record.method) == (out.record_id, "learned")
+
+
+def test_both_marks_of_a_picture_are_one_story(registry: Registry, photo: Pixels) -> None:
+    pytest.importorskip("onnxruntime")
+    out = marker(registry, method="both").mark(photo, payload=b"method-1")
+    with inspector(registry, thorough=True) as looking:
+        whole = looking.inspect(out.data)
+        lossy = looking.inspect(encoded(decoded(out.data), "JPEG", quality=60))
+    assert says(whole) == ("generated", [], True)
+    assert says(lossy) == ("recovered", [], True)
+    for finding in (whole, lossy):
+        assert {(mark.method, mark.payload) for mark in finding.marks} == {
+            ("dwt-dct", out.payload),
+            ("learned", out.payload),
+        }
+        assert [each.record.method for each in finding.records] == ["both"]
+        assert "(dwt-dct and learned, p = " in finding.layers["watermark"]
+
+
+def test_two_marks_of_which_one_is_only_proved_by_its_payload(photo: Pixels) -> None:
+    pytest.importorskip("onnxruntime")
+    marked = embed(photo, KEY, b"paylo003", method="both")
+    found = detect(marked, KEY, method="dwt-dct")
+    assert found.payload == b"paylo003"
+    assert found.p_value > 1e-9
+
+
+def test_either_of_two_marks_confirms_an_unknown_signer(registry: Registry, photo: Pixels) -> None:
+    pytest.importorskip("onnxruntime")
+    made = marker(org="Nobody", method="both").mark(photo, payload=b"method-2")
+    named = sign(embed(encoded(photo), KEY, b"acme:42", "learned"), STRANGER, CLAIM, bindings=[WHOLE])
+    with inspector(registry) as looking:
+        assert says(looking.inspect(made.data)) == ("generated", [], True)
+        finding = looking.inspect(named)  # a manifest that names both by one name
+        assert finding.watermark
+        assert (says(finding), finding.watermark.method) == (("generated", [], True), "learned")
+        assert says(looking.inspect(sign(encoded(photo), STRANGER, CLAIM, bindings=[WHOLE])))[1] == ["mark-missing"]
+
+
+def test_a_payload_that_one_of_two_marks_lost_is_no_other_content(
+    registry: Registry, photo: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    out = marker(registry, method="both").mark(photo, payload=b"method-3")
+    found = detect_all(out.data, KEY)
+    assert {mark.method for mark in found} == {"dwt-dct", "learned"}
+    lost = [replace(mark, payload=None) if mark.method == "dwt-dct" else mark for mark in found]
+    read = next(mark for mark in lost if mark.payload)
+    monkeypatch.setattr("markai.inspector.detect", lambda *_, **__: read)
+    monkeypatch.setattr("markai.inspector.detect_all", lambda *_, **__: lost)
+    with inspector(registry, thorough=True) as looking:
+        finding = looking.inspect(out.data)
+    assert (codes(finding), finding.marks) == ([], (read,))
 
 
 def test_somebody_signed_it_again_and_left_out_its_history(registry: Registry, out: Marked) -> None:

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from sqlalchemy import event
 
 import markai.marker
-from markai import Marker, Signer, detect, verify
+from markai import Marker, Signer, detect, verify, watermarks
 from markai.errors import (
     CapacityError,
     CertificateError,
@@ -35,7 +35,7 @@ from markai.provenance import Claim, SoftBinding, sign
 from markai.provenance.registry import Registry, fingerprint, sketch
 from markai.provenance.xmp import AIGC, SOURCE_TYPE
 from markai.provenance.xmp_files import read as read_xmp
-from marking_samples import KEY, OTHER_KEY, PICTURE, TRUST, Pixels, encoded, marker
+from marking_samples import KEY, OTHER_KEY, PICTURE, TRUST, Pixels, encoded, inspector, marker
 from provenance_samples import CLAIM, signer
 
 pytest.importorskip("c2pa")
@@ -100,6 +100,42 @@ def test_what_is_claimed(crop: Pixels) -> None:
     assert b"a cat" in out.data
     assert b"a cat" not in out.manifest
     assert made.mark(crop).claim.id != out.claim.id
+
+
+@pytest.mark.parametrize(
+    ("method", "recorded", "marks"),
+    [
+        ("learned", "learned", ("learned",)),
+        ("both", "both", ("dwt-dct", "learned")),
+        ("auto", "learned", ("learned",)),
+    ],
+)
+def test_methods_are_named_in_manifest_and_record(
+    registry: Registry, photo: Pixels, method: str, recorded: str, marks: tuple[str, ...]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    out = marker(registry, method=method).mark(photo, payload=b"acme:42!")
+    assert (out.method, registry.find(out.payload)[0].method) == (recorded, recorded)
+    found = verify(out.data, TRUST)
+    assert found.soft_bindings == tuple(SoftBinding.of(each, out.payload, KEY.id) for each in marks)
+    assert [detect(out.data, KEY, method=each).payload for each in marks] == [out.payload] * len(marks)
+    again = marker(registry, method=method).mark(out.data, payload=b"acme:43!")
+    assert again.earlier
+    assert (again.earlier.method, again.earlier.payload) == (recorded, out.payload)
+    with inspector(registry) as looking:
+        finding = looking.inspect(again.data)
+    assert (finding.verdict, finding.contradictions) == ("generated", ())
+
+
+def test_auto_is_the_other_mark_where_no_network_can_run(crop: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("markai.neural.runtime.available", lambda: False)
+    watermarks.load.cache_clear()
+    try:
+        out = marker(method="auto").mark(crop)
+    finally:
+        watermarks.load.cache_clear()
+    assert out.method == "dwt-dct"
+    assert [binding.alg for binding in verify(out.data).soft_bindings] == ["com.markai.dwt-dct.1"]
 
 
 # Every kind of picture
@@ -393,11 +429,15 @@ def test_what_was_recorded_and_not_named_is_taken_up(
     assert made.take_up(tmp_path / "out") == []  # it has its name already
     assert marker().take_up(tmp_path / "out") == []
     assert made.take_up(tmp_path / "absent") == []
+    (tmp_path / "out" / name).unlink()
+    with monkeypatch.context() as patch:  # another process was faster
+        patch.setattr("markai.leftovers._is_recorded", lambda leftover, *_: leftover.path.unlink() or True)
+        assert made.take_up(tmp_path / "out") == []
+    (tmp_path / "out" / f".markai-0123-{name}.tmp").write_bytes(out.data)
 
     def fail(*_: Any) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
-    (tmp_path / "out" / name).unlink()
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(OutputError, match="Permission denied"):
         made.take_up(tmp_path / "out")

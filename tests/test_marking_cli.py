@@ -1,7 +1,6 @@
 """The commands mark and inspect: what they print, how they exit, what they leave on the disk."""
 
 import json
-import re
 import shlex
 from pathlib import Path
 
@@ -17,19 +16,12 @@ from markai.cli import cli
 from markai.image import file_format
 from markai.provenance.registry import Registry
 from marking_samples import KEY, OTHER_KEY, Pixels, decoded, encoded
+from transcripts import play
 
 pytest.importorskip("c2pa")
 
 MADE_BY = "--provider Acme --system AcmeGen --version 2.1"
 TRANSCRIPTS = sorted((Path(__file__).parent / "cli" / "marking").glob("*.txt"))
-HIDDEN = (  # what is another each time
-    (r"urn:c2pa:[0-9a-f-]{36}", "<manifest>"),
-    (r"\b[0-9a-f]{16}\b", "<id>"),
-    (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\dZ)?", "<time>"),
-    (r"p = [\d.e+-]+", "p = <p>"),
-    (r"agreement -?\d\.\d+", "agreement <score>"),
-    (r"(?<=registry )/\S*/(?=none.db)", ""),
-)
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +38,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crop: Pixels) -> Path
     (tmp_path / "photo.jpg").write_bytes(encoded(crop, "JPEG", quality=95))
     (tmp_path / "small.png").write_bytes(encoded(crop[:200]))
     (tmp_path / "url.txt").write_text("sqlite:///markai.db\n")
+    (tmp_path / "photo.bmp").write_bytes(encoded(crop, "BMP"))
+    (tmp_path / "note.txt").write_text("Written by a model, and not marked.\n")
+    (tmp_path / "album" / "sub").mkdir(parents=True)
+    for name, source in {"a.png": "photo.png", "small.png": "small.png", "sub/b.jpg": "photo.jpg"}.items():
+        (tmp_path / "album" / name).write_bytes((tmp_path / source).read_bytes())
     assert run("certs dev --org Acme --days 30").exit_code == 0
     return tmp_path
 
@@ -56,19 +53,6 @@ def run(line: str, data: bytes | None = None) -> Result:
 
 def rows(result: Result) -> list[dict]:
     return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-def play(script: str) -> str:
-    """Run the commands of a transcript and return it as it turned out, without what is another each time."""
-    lines = []
-    for command in re.findall(r"^\$ markai (.*)$", script, re.MULTILINE):
-        result = run(command)
-        output = re.sub(r"^(warning: dev/chain.pem|Usage|Try).*\n", "", result.output, flags=re.MULTILINE)
-        for pattern, name in HIDDEN:
-            output = re.sub(pattern, name, output)
-        code = f"[exit {result.exit_code}]\n" if result.exit_code else ""
-        lines.append(f"$ markai {command}\n{output.lstrip()}{code}")
-    return "".join(lines)
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
@@ -108,10 +92,6 @@ def test_from_marking_to_tracing(
 
 
 def test_an_interrupted_batch_is_taken_up(place: Path) -> None:
-    (place / "album" / "sub").mkdir(parents=True)
-    (place / "album" / "a.png").write_bytes((place / "photo.png").read_bytes())
-    (place / "album" / "sub" / "b.jpg").write_bytes((place / "photo.jpg").read_bytes())
-    (place / "album" / "small.png").write_bytes((place / "small.png").read_bytes())
     (place / "out").mkdir()
     (place / "out" / "a.png").write_bytes(b"done before")
     (place / "out" / ".markai-0.tmp").write_bytes(b"half")
@@ -125,6 +105,23 @@ def test_an_interrupted_batch_is_taken_up(place: Path) -> None:
         assert len(registry) == 1
 
 
+@pytest.mark.parametrize(("method", "seen"), [("learned", "learned"), ("both", "dwt-dct"), ("auto", "learned")])
+def test_methods_from_marking_to_tracing(place: Path, method: str, seen: str, photo: Pixels) -> None:
+    pytest.importorskip("onnxruntime")
+    (place / "photo.png").write_bytes(encoded(photo))
+    registry = "--registry sqlite:///markai.db"
+    (made,) = rows(
+        run(f"mark photo.png -o marked.png --payload acme:42! --method {method} {registry} --json {MADE_BY}")
+    )
+    named = "both" if method == "both" else seen
+    assert (made["status"], made["method"]) == ("marked", named)
+    Image.fromarray(decoded((place / "marked.png").read_bytes())).save("suspect.png")
+    (row,) = rows(run(f"inspect suspect.png {registry} --trust dev/root.pem --quick --json"))
+    assert (row["status"], row["ok"], row["watermark"]["method"]) == ("recovered", True, seen)
+    assert (row["recovered"]["record"]["method"], row["recovered"]["record"]["id"]) == (named, made["record_id"])
+    assert f"({seen}, p = " in row["layers"]["watermark"]
+
+
 def test_in_place_nothing_is_marked_twice() -> None:
     command = f"mark photo.png -o photo.png --overwrite --registry sqlite:///markai.db --json {MADE_BY}"
     assert [rows(run(command))[0]["status"] for _ in range(2)] == ["marked", "exists"]
@@ -135,8 +132,7 @@ def test_in_place_nothing_is_marked_twice() -> None:
     assert "has a mark of this key already" in again.stderr
 
 
-def test_formats_and_sidecars(place: Path, crop: Pixels) -> None:
-    (place / "photo.bmp").write_bytes(encoded(crop, "BMP"))
+def test_formats_and_sidecars(place: Path) -> None:
     (row,) = rows(run(f"mark photo.bmp -o marked.bmp --json {MADE_BY}"))
     assert (row["sidecar"], row["record_id"], (place / "marked.bmp.c2pa").exists()) == ("marked.bmp.c2pa", None, True)
     assert (

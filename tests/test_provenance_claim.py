@@ -11,7 +11,7 @@ from markai.errors import SigningError
 from markai.provenance import Claim, SoftBinding, Tc260, jumbf
 from markai.provenance.claim import AI_SOURCE_TYPES, KNOWN_SOURCE_TYPES
 from markai.provenance.manifest import definition
-from markai.provenance.softbinding import algorithm_of, from_assertion
+from markai.provenance.softbinding import algorithm_of, algorithms_among, from_assertion
 from provenance_samples import CLAIM, sample, signer
 
 SEOUL = dt.timezone(dt.timedelta(hours=9))
@@ -146,6 +146,9 @@ def test_the_label_of_the_manifest_is_the_last_in_the_store():
 
 def test_names_are_of_the_form_that_the_list_asks_for():
     assert algorithm_of("dwt-dct") == "com.markai.dwt-dct.1"
+    assert algorithm_of("learned") == "com.markai.learned.1"
+    assert [each.alg for each in SoftBinding.all_of("learned", b"x")] == ["com.markai.learned.1"]
+    assert "com.markai.both.1" not in algorithms_among(["dwt-dct"])  # half of it is no search for it
     for name in ("com.adobe.trustmark.P", "io.iscc.v0", "com.microsoft.invismark.1", "ab.c."):
         assert SoftBinding(name, "").alg == name
     for name in ("", "c.x", "com", "com.a_b", "com.-a", "com.a-", "com..a", "com.a b", "x" * 300 + ".a", "com.a\n"):

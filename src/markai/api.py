@@ -89,7 +89,8 @@ def detect(
     or a function to ids) by :mod:`markai.text`. ``fpr`` is the
     false-positive rate that the answer keeps: ``found.detected`` is ``found.p_value <= fpr``, over the secret key and
     after correction for everything tried. ``method=None`` tries every installed method
-    that knows keys. ``threads`` is as in :func:`embed`.
+    that knows keys and can run, ``"both"`` weighs the two marks of a picture together. ``threads`` is as in
+    :func:`embed`.
 
     >>> import numpy
     >>> found = detect(numpy.zeros((300, 300), numpy.uint8), Key(bytes(32)))

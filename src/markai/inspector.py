@@ -258,8 +258,9 @@ class _Inspection:
         found = [first] if first else []
         if by._thorough:
             others = detect_all(picture.pixels, by._ring, rate, threads=by._threads)
-            known = {(mark.key_id, mark.payload) for mark in found}
-            found += [mark for mark in others if (mark.key_id, mark.payload) not in known]
+            known = {(mark.key_id, mark.payload, mark.method) for mark in found}
+            found += [mark for mark in others if (mark.key_id, mark.payload, mark.method) not in known]
+            found = _told_apart(found)
         return found[0] if found else first, tuple(found)
 
     def _metadata(self) -> dict[str, tuple[str, ...]]:
@@ -321,6 +322,19 @@ def _agreement(record: "Record", mark: Detection | None, picture: Picture | None
         return found
     except ValueError:  # a sketch of a newer format
         return None
+
+
+def _told_apart(marks: list[Detection]) -> list[Detection]:
+    """Leave out marks whose payload is lost where that of another method was read under the same key.
+
+    Two methods write one payload into a picture, and either may be the one that an attack leaves readable.
+    """
+    readable = {(mark.key_id, mark.method) for mark in marks if mark.payload is not None}
+    return [
+        mark
+        for mark in marks
+        if mark.payload is not None or all(key != mark.key_id or method == mark.method for key, method in readable)
+    ]
 
 
 def _plain(mark: Detection) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a killed marker left behind: files that were recorded get their names, the rest is removed."""
 
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,11 +29,12 @@ def take_up(directory: Path, registry: "Registry | None") -> list[Path]:
         target = directory / name
         beside = sidecar_paths(target)[0]
         sidecar = waiting.get(beside.name)
-        if not target.exists() and _is_recorded(each, sidecar.path if sidecar else beside, registry):
-            if sidecar and not beside.exists():
-                sidecar.path.rename(beside)
-            each.path.rename(target)
-            named.append(target)
+        with suppress(FileNotFoundError):  # another process takes it up
+            if not target.exists() and _is_recorded(each, sidecar.path if sidecar else beside, registry):
+                if sidecar and not beside.exists():
+                    sidecar.path.rename(beside)
+                each.path.rename(target)
+                named.append(target)
     remove_leftovers(directory)
     return named
 

@@ -50,8 +50,9 @@ class Marker:
 
     ``provider``, ``system`` and ``version`` are what the manifests claim, :meth:`claim` adds to that. ``registry`` is
     the URL of a registry, or one that is open. ``source_type`` is a name of IPTC's list, ``tc260_producer`` adds
-    China's label. ``method`` and ``strength`` are as in ``markai.embed``. A chain for development that
-    was read from files is refused unless ``development`` says that it is meant.
+    China's label. ``method`` and ``strength`` are as in ``markai.embed``: records name the method, manifests each mark
+    that it writes, of ``"auto"`` the one that was taken. A chain for development that was read from files is refused
+    unless ``development`` says that it is meant.
 
     >>> import markai, numpy
     >>> marker = Marker(Key(bytes(32)), signer=Signer.development("Acme"), registry="sqlite:///markai.db",
@@ -90,8 +91,8 @@ class Marker:
         if not STRENGTHS[0] <= strength <= STRENGTHS[1]:
             raise MethodError(f"strength {strength} is out of range - choose {STRENGTHS[0]} to {STRENGTHS[1]}")
         self.key, self.signer = key, signer if development else signer.require_production()
-        self._method, self._strength = method, float(strength)  # a NumPy scalar would make doubles of the planes
-        self._mark = watermarks.load(method)
+        self._mark, self._strength = watermarks.load(method), float(strength)  # a NumPy scalar would make doubles
+        self._method = self._mark.name if method == watermarks.AUTO else method  # what records and manifests name
         self._said = Claim(provider, system, version, source_type=source_type)
         self._producer = tc260_producer
         self.claim()  # a wrong producer is an error now, not at the first picture
@@ -303,7 +304,7 @@ class Marker:
             data, lossy = image_export.edit_into(image, pixels.change, format or NEW_FORMAT, quality)
         if lossy or pixels.earlier:
             self._read_back(data, payload, pixels.earlier)
-        bindings = [SoftBinding.of(self._method, payload, self.key.id)] if payload else []
+        bindings = SoftBinding.all_of(self._method, payload, self.key.id) if payload else []
         signed = provenance.sign(
             data, self.signer, claim, parent=_with_manifest(file), bindings=bindings, watermarked=True
         )

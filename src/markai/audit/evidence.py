@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from markai.audit.tally import status_of, verdict_of
-from markai.audit.words import Said, Text, known, name_of, sentence_of, visible
+from markai.audit.words import Said, Text, known, name_of, note_of, sentence_of, visible
 from markai.bench.report.numbers import UNKNOWN, finite, number
 
 Row = Mapping[str, Any]
@@ -52,7 +52,7 @@ def evidence(row: Row) -> list[Section]:
 
 
 def verdict(row: Row) -> Iterator[Line]:
-    """Return the lines of the verdict."""
+    """Return the lines of the verdict; notes on it say what could not be looked at, or what is not certain."""
     said = row.get("verdict") or {"code": "none"}
     yield Line(Said("evidence.result"), name_of("verdict", verdict_of(row)))
     yield Line(Said("evidence.meaning"), sentence_of("verdict", said))
@@ -62,6 +62,7 @@ def verdict(row: Row) -> Iterator[Line]:
         yield Line(Said("evidence.by"), made_by)
     for index, layer in enumerate(said.get("layers") or ()):
         yield Line("" if index else Said("evidence.layers"), name_of("layer", visible(layer)))
+    yield from (Line(Said("evidence.note"), note_of(str(note))) for note in row.get("notes") or ())
 
 
 def maker(by: Row | None) -> Text | None:

@@ -113,6 +113,11 @@ def failures(row: Row) -> list[Row]:
     return [each for kind in ("rules", "policy") for each in row.get(kind) or () if each.get("status") == "fail"]
 
 
+def undecided(row: Row) -> list[Row]:
+    """Return the rules that apply to a file and cannot be decided from it."""
+    return [each for kind in ("rules", "policy") for each in row.get(kind) or () if each.get("open")]
+
+
 def has_findings(row: Row) -> bool:
     """Whether a row is one to look at: a contradiction, a failed rule, or a file that could not be examined."""
     return bool(row.get("contradictions")) or status_of(row) != "ok" or bool(failures(row))

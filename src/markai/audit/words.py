@@ -4,6 +4,7 @@ Rows hold codes; whoever shows them asks here. What this version has no words fo
 policy, a contradiction of a newer version) is shown in the words that the row brings along.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -122,6 +123,32 @@ def sentence_of(kind: str, item: Mapping[str, Any], key: str = "code") -> Text:
         return Said(code)
     own: Text | None = item.get("sentence")
     return own if own else str(item.get(key) or "")
+
+
+def note_of(note: str) -> Text:
+    """Return what an inspector notes as the sentence that it was made from, which other languages have too.
+
+    >>> note_of("It looks like record 3f:61 (2 of 64 bits differ).").values
+    {'record': '3f:61', 'distance': '2'}
+    >>> note_of("Something that was never noted before.")
+    'Something that was never noted before.'
+    """
+    for code, pattern in _notes():
+        if found := pattern.fullmatch(note):
+            return Said(code, {name: visible(value) for name, value in found.groupdict().items()})
+    return visible(note)
+
+
+@cache
+def _notes() -> list[tuple[str, re.Pattern[str]]]:
+    """Return the notes' codes, with patterns that find what was filled into their sentences."""
+    found = []
+    for code, said in sentences().items():
+        if code.startswith("note."):
+            pieces = re.split(r"\{(\w+)\}", said["en"])  # what is filled in stands at the odd places
+            parts = (f"(?P<{piece}>.*?)" if place % 2 else re.escape(piece) for place, piece in enumerate(pieces))
+            found.append((code, re.compile("".join(parts), re.DOTALL)))
+    return found
 
 
 def visible(value: object) -> str:

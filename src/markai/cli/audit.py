@@ -194,7 +194,8 @@ def _run(
             progress=tell,
         )
     if found["reused"] or options["since"]:
-        click.echo(f"{found['reused']:,} files were examined by an earlier audit, and are as they were", err=True)
+        of = f"{found['reused']:,} files were" if found["reused"] != 1 else "1 file was"
+        click.echo(f"{of} examined by an earlier audit, and not changed since", err=True)
     return found
 
 

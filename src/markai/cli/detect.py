@@ -37,7 +37,9 @@ NEARLY_ALL = 0.9  # share of a picture that is marked, above which it is not wor
     show_default=True,
     help="The false-positive rate to keep: found means p <= this.",
 )
-@click.option("--method", help="Look for this method only.  [default: every one that is installed]")
+@click.option(
+    "--method", help="Only dwt-dct or learned; both: their evidence together.  [default: every one that can run]"
+)
 @click.option("--all", "every", is_flag=True, help="Find every mark in a collage, not only the surest; takes seconds.")
 @click.option(
     "--coverage",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from markai.keys import Key
 
 METHOD, STRENGTHS, MAX_PAYLOAD = "dwt-dct", (0.1, 4.0), 16  # as in markai.api, which is slow to import
+METHODS = "dwt-dct; learned, by networks (extra onnx or torch); both, as loud as one; auto: learned where it can run."
 
 
 @click.command()
@@ -43,7 +44,7 @@ METHOD, STRENGTHS, MAX_PAYLOAD = "dwt-dct", (0.1, 4.0), 16  # as in markai.api, 
 @key_option("key_file", help="The secret key.")
 @click.option("--payload", metavar="TEXT", help=f"What the mark says, at most {MAX_PAYLOAD} bytes of UTF-8.")
 @click.option("--payload-hex", metavar="HEX", help="The same as hexadecimal digits.")
-@click.option("--method", default=METHOD, show_default=True, help="The watermark method.")
+@click.option("--method", default=METHOD, show_default=True, help=METHODS)
 @click.option(
     "--strength",
     type=click.FloatRange(*STRENGTHS),

@@ -18,7 +18,7 @@ from markai.cli.common import (
     show_row,
     shown,
 )
-from markai.cli.embed import METHOD, STRENGTHS, payload_bytes, plan
+from markai.cli.embed import METHOD, METHODS, STRENGTHS, payload_bytes, plan
 from markai.cli.options import (
     claim_options,
     load_tokenizer,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @click.option("--quality", type=click.IntRange(1, 100), help="Of JPEG, WebP and AVIF, where --format asks for them.")
 @click.option("--payload", metavar="TEXT", help="What the mark of the one INPUT says.  [default: a new id for each]")
 @click.option("--payload-hex", metavar="HEX", help="The same as hexadecimal digits.")
-@click.option("--method", default=METHOD, show_default=True, help="The watermark method.")
+@click.option("--method", default=METHOD, show_default=True, help=METHODS)
 @click.option(
     "--strength",
     type=click.FloatRange(*STRENGTHS),
@@ -99,7 +99,7 @@ def mark(
     must be readable there.
 
     All or nothing: a file appears whole, signed and recorded, or not at all. An interrupted run is taken up by the
-    same command: what exists already is skipped, and in place what is marked already. Exit code 0: done; 2: an
+    same command: what exists already is skipped, and in place what the registry knows. Exit code 0: done; 2: an
     error with some.
     """
     from markai.marker import Marker

@@ -8,7 +8,7 @@ from markai.detection import Detection
 from markai.errors import SigningError
 from markai.provenance import Ingredient, Manifest, Reason, SoftBinding, Verification, codes
 from markai.provenance.claim import AI_SOURCE_TYPES
-from markai.provenance.softbinding import algorithm_of
+from markai.provenance.softbinding import algorithms_among, algorithms_of
 from markai.provenance.xmp import AIGC, SOURCE_TYPE
 
 if TYPE_CHECKING:
@@ -202,16 +202,15 @@ def binds(manifest: Manifest, method: str | None, payload: bytes | None) -> bool
 def bindings_of(manifest: Manifest, method: str | None) -> list[SoftBinding]:
     """Return what a manifest says of watermarks of a method."""
     try:
-        wanted = algorithm_of(method or "")
+        wanted = algorithms_of(method or "")
     except SigningError:
         return []
-    return [binding for binding in manifest.soft_bindings if binding.alg == wanted]
+    return [binding for binding in manifest.soft_bindings if binding.alg in wanted]
 
 
 def looked_for(evidence: Evidence, binding: SoftBinding, key_id: str | None) -> bool:
     """Say whether the mark that a binding names would have been found, were it there."""
-    algorithms = {algorithm_of(method) for method in evidence.methods}
-    return key_id in evidence.key_ids and binding.alg in algorithms
+    return key_id in evidence.key_ids and binding.alg in algorithms_among(evidence.methods)
 
 
 def is_named(evidence: Evidence, recovered: Recovered) -> bool:

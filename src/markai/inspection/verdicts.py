@@ -175,7 +175,9 @@ def _watermark_in_words(evidence: Evidence) -> str:
     part = f", on {share:.0%} of the picture" if share < 0.9 else ""
     led = any(each.by == "watermark" for each in evidence.records)
     sure = "" if led else " Whether it was copied from elsewhere only the record of it could tell."
-    return f"A mark of key {mark.key_id} ({mark.method}, p = {mark.p_value:.2g}{part}), {carried}.{sure}"
+    alike = [each.method for each in evidence.marks if (each.key_id, each.payload) == (mark.key_id, mark.payload)]
+    methods = " and ".join(dict.fromkeys(map(str, [mark.method, *alike])))
+    return f"A mark of key {mark.key_id} ({methods}, p = {mark.p_value:.2g}{part}), {carried}.{sure}"
 
 
 def _registry_in_words(evidence: Evidence) -> str:

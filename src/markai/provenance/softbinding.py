@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ ASSERTION = "c2pa.soft-binding"
 # The form of a name in C2PA's list of soft binding algorithms.
 ALGORITHM = re.compile(r"[A-Za-z]{2,63}(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+\.?")
 FORMAT_VERSION = 1
+COMBINED = {"both": ("dwt-dct", "learned")}  # methods that write several marks, each of which is found by itself
 NAMED_KEY = re.compile(r"markai key ([0-9a-f]{16})")
 
 
@@ -44,6 +46,15 @@ class SoftBinding:
     def of(cls, method: str, payload: bytes, key_id: str | None = None) -> "SoftBinding":
         """Return the binding for a payload that a watermark method of markai carries, under a key."""
         return cls(algorithm_of(method), base64.b64encode(payload).decode(), key_id)
+
+    @classmethod
+    def all_of(cls, method: str, payload: bytes, key_id: str | None = None) -> "list[SoftBinding]":
+        """Return a binding for each mark that a method writes.
+
+        >>> [binding.alg for binding in SoftBinding.all_of("both", b"acme:42")]
+        ['com.markai.dwt-dct.1', 'com.markai.learned.1']
+        """
+        return [cls.of(each, payload, key_id) for each in COMBINED.get(method, (method,))]
 
     @property
     def payloads(self) -> tuple[bytes, ...]:
@@ -77,6 +88,29 @@ def algorithm_of(method: str) -> str:
         SigningError: if the method's name does not fit into one.
     """
     return SoftBinding(f"com.markai.{method}.{FORMAT_VERSION}", "").alg
+
+
+def algorithms_of(method: str) -> set[str]:
+    """Return the names under which a manifest may state what was found by a method, or recorded with it.
+
+    >>> sorted(algorithms_of("dwt-dct"))
+    ['com.markai.both.1', 'com.markai.dwt-dct.1']
+
+    Raises:
+        SigningError: if the method's name does not fit into one.
+    """
+    related = [whole for whole, parts in COMBINED.items() if method in parts]
+    return {algorithm_of(each) for each in (method, *COMBINED.get(method, ()), *related)}
+
+
+def algorithms_among(methods: Collection[str]) -> set[str]:
+    """Return the names of what is found by looking for these methods.
+
+    >>> sorted(algorithms_among(["dwt-dct", "learned"]))
+    ['com.markai.both.1', 'com.markai.dwt-dct.1', 'com.markai.learned.1']
+    """
+    wholes = [whole for whole, parts in COMBINED.items() if set(parts) <= set(methods)]
+    return {algorithm_of(each) for each in (*methods, *wholes)}
 
 
 def from_assertion(data: Any) -> list[SoftBinding]:

@@ -7,7 +7,7 @@ from typing import Any
 from markai.audit.evidence import own_words
 from markai.audit.report.bars import bar
 from markai.audit.report.bilingual import say, words
-from markai.audit.tally import Tally
+from markai.audit.report.view import View
 from markai.audit.words import RULE_STATUSES, Text, known, name_of, visible
 from markai.bench.report.elements import Child, Markup, tag
 
@@ -26,8 +26,9 @@ def rule_titles(audit: Row) -> dict[str, Text]:
     return {name: own_words(each["title"]) for name, each in rule_texts(audit).items() if each.get("title")}
 
 
-def rules(audit: Row, tally: Tally, todos: Mapping[str, Text]) -> list[Markup] | None:
-    """Return a table per regime; None where no rules were asked for. ``todos`` is what rows said to do, by rule."""
+def rules(view: View) -> list[Markup] | None:
+    """Return a table per regime; None where no rules were asked for."""
+    audit, tally = view.audit, view.tally
     of_audit = audit.get("audit_rules") or ()
     if not tally.rules and not tally.policy and not of_audit:
         return None
@@ -35,11 +36,11 @@ def rules(audit: Row, tally: Tally, todos: Mapping[str, Text]) -> list[Markup] |
     for name in [*(name for name in texts if name in tally.rules), *sorted(set(tally.rules) - set(texts))]:
         regime = texts.get(name, {}).get("regime")
         regimes.setdefault(str(regime or "other"), []).append(name)
-    parts = [_regime(_name(regime, audit), names, tally.rules, texts, todos) for regime, names in regimes.items()]
+    parts = [_regime(_name(regime, audit), names, tally.rules, texts, view) for regime, names in regimes.items()]
     if of_audit:
         parts.append(_of_audit(of_audit, texts))
     if tally.policy:
-        parts.append(_regime(say("regime.policy"), sorted(tally.policy), tally.policy, texts, todos))
+        parts.append(_regime(say("regime.policy"), sorted(tally.policy), tally.policy, texts, view))
     return parts
 
 
@@ -98,25 +99,27 @@ def _regime(
     names: Sequence[str],
     counts: Mapping[str, Counter[str]],
     texts: Mapping[str, Row],
-    todos: Mapping[str, Text],
+    view: View,
 ) -> Markup:
     heads = [
         tag("th", say("report.rule"), scope="col"),
         tag("td", class_="bars"),
         *(tag("th", say(f"rule.{status}"), scope="col", class_="number") for status in RULE_STATUSES),
     ]
-    rows = [_rule(name, counts[name], texts.get(name, {}), todos.get(name)) for name in names]
+    rows = [_rule(name, counts[name], texts.get(name, {}), view) for name in names]
     head = tag("thead", tag("tr", heads))
     table = tag("table", tag("caption", title, class_="aside"), head, tag("tbody", rows), class_="counts rules")
     return tag("div", tag("h3", title), table, class_="regime")
 
 
-def _rule(name: str, counts: Counter[str], texts: Row, todo: Text | None) -> Markup:
+def _rule(name: str, counts: Counter[str], texts: Row, view: View) -> Markup:
     link = tag("a", tag("code", visible(name)), href="#files", data_show=f"rule:{name}")
     failed = counts["fail"]
     about = _about(name, texts, link if failed else None)
     undecided = counts["undecided"]
-    advice = own_words(texts["todo"]) if texts.get("todo") else todo
+    if undecided and (missing := view.undecided.get(name)):
+        about.append(tag("small", tag("b", say("rule.open.why"), ": "), words(missing), class_="todo"))
+    advice = own_words(texts["todo"]) if texts.get("todo") else view.todos.get(name)
     if (failed or undecided) and advice:
         about.append(tag("small", tag("b", say("rule.todo"), ": "), words(advice), class_="todo"))
     total = sum(counts[status] for status in RULE_STATUSES)

@@ -188,7 +188,7 @@ def _selftest(view: View) -> Child:
 
 
 def _rules(view: View) -> Child:
-    body = compliance.rules(view.audit, view.tally, view.todos)
+    body = compliance.rules(view)
     return [tag("p", say("report.rules.sentence")), body] if body else None
 
 

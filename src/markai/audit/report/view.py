@@ -6,7 +6,7 @@ from typing import Any
 from markai.audit.evidence import own_words
 from markai.audit.lines import plain
 from markai.audit.report.listing import coverage
-from markai.audit.tally import Tally, failures, has_findings
+from markai.audit.tally import Tally, failures, has_findings, undecided
 from markai.audit.words import Text
 
 Row = Mapping[str, Any]
@@ -21,11 +21,13 @@ class View:
         tally: the counts over all rows.
         rows: those that are shown: all, or those with findings first where they are too many.
         todos: what rows say to do about a rule, by its id.
+        undecided: what rows say is missing to decide a rule, by its id.
     """
 
     def __init__(self, audit: Row, most: int = MOST_ROWS) -> None:
         self.audit, self.tally = audit, Tally()
         self.todos: dict[str, Text] = {}
+        self.undecided: dict[str, Text] = {}
         self.rows = self._choose(audit.get("rows") or (), most)
 
     def _choose(self, rows: Iterable[Row], most: int) -> list[Row]:
@@ -36,6 +38,9 @@ class View:
             for each in failures(row):
                 if each.get("todo"):
                     self.todos.setdefault(str(each["id"]), own_words(each["todo"]))
+            for each in undecided(row):
+                if each.get("sentence"):
+                    self.undecided.setdefault(str(each["id"]), own_words(each["sentence"]))
             kept = telling if has_findings(row) else others
             if len(kept) < most:
                 kept.append((index, slim(row)))
