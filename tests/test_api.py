@@ -389,7 +389,7 @@ def test_a_method_that_knows_no_threads_works_alone(crop, key, monkeypatch):
 
 
 def test_a_method_that_does_not_exist(crop, key):
-    with pytest.raises(MethodError, match="no watermark method 'none' - installed: dwt-dct"):
+    with pytest.raises(MethodError, match="no watermark method 'none' - installed: both, dwt-dct, learned"):
         embed(crop, key, method="none")
     with pytest.raises(MethodError, match="no watermark method 'none'"):
         detect(crop, key, method="none")

@@ -187,4 +187,4 @@ def test_without_a_runtime_all_but_the_learned_mark_works(crop: Pixels, key: Key
 
 def test_planes_too_small_for_the_networks_are_levelled(crop: Pixels) -> None:
     cells = np.asarray(crop[:12, :40, 0], np.float32)
-    assert method.FORM.level(cells).shape == cells.shape
+    assert method.REFINED.level(cells).shape == cells.shape

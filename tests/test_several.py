@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import stats
 
 from markai import Key, KeyRing, detect, detect_all
+from markai._kernels import whiten
 from markai.attacks import apply
 from markai.errors import MethodError
 from markai.watermarks import CollageMark, base, load
@@ -183,7 +184,7 @@ def test_the_windows_are_bounded(shape):
         asked.append(step)
         return np.zeros((shape[0] // step, shape[1] // step), np.float32)
 
-    assert list(windows(Pyramid(pixels), plane)) == []  # nothing to see in any
+    assert list(windows(Pyramid(pixels), plane, whiten)) == []  # nothing to see in any
     for step in asked:
         assert -(-shape[0] // step // TILE) * -(-shape[1] // step // TILE) <= MOST_TILES
     assert asked == {300: [2, 3, 4, 6, 8], 2000: [2, 3, 4, 6, 8, 12, 16, 24, 32], 16: []}[shape[0]]
@@ -194,7 +195,7 @@ def test_the_windows_hold_the_whole_and_its_parts():
     noise = {step: rng.standard_normal((320 // step, 448 // step)).astype(np.float32) for step in (2, 3, 4, 6, 8)}
     seen = [
         place.seen
-        for place, _ in windows(Pyramid(np.zeros((320, 448, 1), np.uint8)), noise.__getitem__)
+        for place, _ in windows(Pyramid(np.zeros((320, 448, 1), np.uint8)), noise.__getitem__, whiten)
         if place.step == 2
     ]
     assert len(seen) == 9  # 3 x 4 tiles: 2 x 3 squares of two tiles, 1 x 2 of three, and the whole

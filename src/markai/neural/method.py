@@ -4,7 +4,7 @@ The networks see pictures and never keys. What the key deals (carriers, pilots, 
 the method's own name, so a picture can hold both marks, and what one of them shows is independent of the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -12,20 +12,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from markai._kernels import whiten
+from markai._kernels import cell_means, whiten
 from markai.detection import Detection
 from markai.errors import CapacityError
 from markai.keys import Key
 from markai.neural import runtime, scales
 from markai.stats import together
+from markai.watermarks.carriers import carriers_for, step_for
 from markai.watermarks.dwt_dct import DwtDct
+from markai.watermarks.foreseen import after_jpeg
 from markai.watermarks.form import Form, OnDevice
 from markai.watermarks.informed import Host
+from markai.watermarks.readback import content_nonce, energy
 from markai.watermarks.search import Look
+from markai.watermarks.sync import seen_in
 from markai.watermarks.tiled import Tiled
+from markai.watermarks.warps import Pyramid
 
 Plane = NDArray[np.float32]
 NO_ROOM = "the picture has no room for two marks - raise the strength, or use one method"
+PREVIEWED = 10  # quality of the JPEG that tells which of the two marks a picture keeps
+AMPLE = 200.0  # detection energy then, by a rough model: of 36 pictures, those with more lost nothing by refinement
 SHARE = float(np.sqrt(0.5))  # of the amplitude that each of two marks has, so that both have the energy of one
 
 
@@ -63,32 +70,152 @@ def _on(device: Any) -> OnDevice:
     return OnDevice(level, refine)
 
 
-FORM = Form("learned", _level, _refine, _on)
+# The picture is read in both ways, whichever the writer took: every test is corrected for two.
+REFINED = Form("learned", _level, _refine, _on, ways=2)
+HAND_MADE = Form("learned", ways=2)
 
 
-class Learned(Tiled):
+class Learned:
     """See the module; built by ``markai.watermarks.load("learned")``.
+
+    Flat and drawn pictures, of which the networks saw few, may keep more of the hand-made mark under JPEG. So where
+    JPEG of quality PREVIEWED leaves the refined mark in want, both are made, and the one that keeps more is taken.
 
     Needs ONNX Runtime (extra ``onnx``) or torch; raises MissingExtraError at its first use without them.
     """
 
-    name = FORM.name
+    name = REFINED.name
 
     def __init__(self) -> None:
-        super().__init__(FORM)
+        self.ways = Way(REFINED), Way(HAND_MADE)
 
     @property
     def searched(self) -> bool:
         """Whether detection without a named method tries it: where the networks can run."""
         return runtime.available()
 
+    def embed(
+        self,
+        pixels: NDArray[Any],
+        key: Key,
+        payload: bytes,
+        strength: float = 1.0,
+        alpha: NDArray[Any] | None = None,
+        threads: int = 1,
+    ) -> NDArray[Any]:
+        """Return (H, W, 1 or 3) pixels that carry ``payload``; same dtype, the input is not changed.
+
+        ``strength`` is as for ``dwt-dct``.
+
+        Raises:
+            CapacityError: if a side is under 256 pixels, or the picture is transparent or has no room for a mark.
+            PayloadError: if the payload is too long.
+        """
+        marked: NDArray[Any] = self._better(
+            lambda way: way.embed(pixels, key, payload, strength, alpha, threads),
+            lambda way, marked: way.left(pixels, marked, key, payload),
+        )
+        return marked
+
+    def embed_tensors(
+        self, pixels: Any, key: Key, payloads: Sequence[bytes], strength: float = 1.0, alpha: Any = None
+    ) -> Any:
+        """Return a batch marked on its device; see :meth:`embed`. Of each picture a plane of cells goes to the host."""
+        import torch
+
+        def one(i: int) -> Any:
+            part = slice(i, i + 1)
+            opacity = None if alpha is None else alpha[part]
+            return self._better(
+                lambda way: way.embed_tensors(pixels[part], key, payloads[part], strength, opacity),
+                lambda way, marked: way.left_in_tensors(pixels[i], marked[0], key, payloads[i]),
+            )
+
+        return torch.cat([one(i) for i in range(len(pixels))])
+
+    def _better(self, embed: "Callable[[Way], Any]", left: "Callable[[Way, Any], float]") -> Any:
+        """Return the refined result if enough would be left of it, else the one of which more would be."""
+        refined, hand_made = self.ways
+        try:
+            first = embed(refined)
+            had = left(refined, first)
+        except CapacityError:
+            return embed(hand_made)
+        if had >= AMPLE:
+            return first
+        try:
+            second = embed(hand_made)
+        except CapacityError:
+            return first
+        return second if left(hand_made, second) > had else first
+
+    def look(self, pixels: NDArray[Any], threads: int = 1) -> "Looks":
+        """Return what detection sees of a picture before any key is used; one look serves many keys."""
+        return self._looks(Pyramid(pixels, threads))
+
+    def look_tensor(self, pixels: Any) -> "Looks":
+        """Return what :meth:`look` does, of a tensor (C, H, W)."""
+        from markai.watermarks.tensors.reading import TensorPyramid
+
+        return self._looks(TensorPyramid(pixels))
+
+    def _looks(self, picture: Pyramid) -> "Looks":
+        return Looks(*(Look(picture, way.form) for way in self.ways))
+
+    def find(self, look: "Looks", key: Key, fpr: float = 1e-6) -> Detection:
+        """Search as the networks read, and where that gives no payload as ``dwt-dct`` reads."""
+        return self._first(look, lambda way, each: way.find(each, key, fpr))
+
+    def glance(self, look: "Looks", key: Key, fpr: float = 1e-6) -> Detection:
+        """Look where the mark likeliest is; see :class:`markai.watermarks.GlancingMark`."""
+        return self._first(look, lambda way, each: way.glance(each, key, fpr))
+
+    def _first(self, look: "Looks", search: "Callable[[Way, Look], Detection]") -> Detection:
+        found = search(self.ways[0], look.refined)
+        if found and found.payload is not None:
+            return found
+        other = search(self.ways[1], look.hand_made)
+        best = min(found, other, key=lambda each: (each.payload is None, each.log10_p_value))
+        return replace(best, tests=found.tests + other.tests)
+
+    def find_all(self, look: "Looks", key: Key, fpr: float = 1e-6) -> list[Detection]:
+        """Return every mark of a key, the surest first; what both ways read is told once."""
+        found = self.ways[0].find_all(look.refined, key, fpr)
+        known = {each.payload for each in found}
+        more = [each for each in self.ways[1].find_all(look.hand_made, key, fpr) if each.payload not in known]
+        return sorted([*found, *more], key=lambda each: each.log10_p_value)
+
+
+class Way(Tiled):
+    """One of the two ways in which the learned mark is written and read."""
+
+    name = REFINED.name
+
+    def left(self, pixels: NDArray[Any], marked: NDArray[Any], key: Key, payload: bytes) -> float:
+        """Return the detection energy that JPEG of a preview would leave, modelled on the cells."""
+        step = step_for(pixels.shape[0], pixels.shape[1])
+        return self._left(cell_means(pixels, step), cell_means(marked, step), step, key, payload)
+
+    def left_in_tensors(self, pixels: Any, marked: Any, key: Key, payload: bytes) -> float:
+        """Return what :meth:`left` does, of tensors (C, H, W)."""
+        from markai.watermarks.tensors.reading import TensorPyramid
+
+        step = step_for(pixels.shape[1], pixels.shape[2])
+        return self._left(TensorPyramid(pixels).at(step), TensorPyramid(marked).at(step), step, key, payload)
+
+    def _left(self, before: Plane, cells: Plane, step: int, key: Key, payload: bytes) -> float:
+        nonce = content_nonce(before, key, self.name)
+        shift = carriers_for(key, self.name).shifts[nonce]
+        seen = seen_in(self.form.level(after_jpeg(cells, step, PREVIEWED)))
+        return energy(seen, key, payload, nonce, (int(shift[0]), int(shift[1])), self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What the two methods see of one picture."""
+    """What is seen of one picture in the two ways."""
 
-    plain: Look
-    learned: Look
+    refined: Look
+    hand_made: Look
 
 
 class Both:
@@ -145,21 +272,21 @@ class Both:
         """The two methods."""
         return self.plain, self.learned
 
-    def look(self, pixels: NDArray[Any], threads: int = 1) -> Looks:
+    def look(self, pixels: NDArray[Any], threads: int = 1) -> tuple[Look, Looks]:
         """Return what detection sees of a picture before any key is used; one look serves many keys."""
-        return Looks(self.plain.look(pixels, threads), self.learned.look(pixels, threads))
+        return self.plain.look(pixels, threads), self.learned.look(pixels, threads)
 
-    def look_tensor(self, pixels: Any) -> Looks:
+    def look_tensor(self, pixels: Any) -> tuple[Look, Looks]:
         """Return what :meth:`look` does, of a tensor (C, H, W)."""
-        return Looks(self.plain.look_tensor(pixels), self.learned.look_tensor(pixels))
+        return self.plain.look_tensor(pixels), self.learned.look_tensor(pixels)
 
-    def find(self, look: Looks, key: Key, fpr: float = 1e-6) -> Detection:
+    def find(self, look: tuple[Look, Looks], key: Key, fpr: float = 1e-6) -> Detection:
         """Search both marks; the product of their p-values, which are independent over the key, is the evidence."""
-        return self._one_of(self.plain.find(look.plain, key, fpr), self.learned.find(look.learned, key, fpr), fpr)
+        return self._one_of(self.plain.find(look[0], key, fpr), self.learned.find(look[1], key, fpr), fpr)
 
-    def glance(self, look: Looks, key: Key, fpr: float = 1e-6) -> Detection:
+    def glance(self, look: tuple[Look, Looks], key: Key, fpr: float = 1e-6) -> Detection:
         """Look for both marks where they likeliest are; see :class:`markai.watermarks.GlancingMark`."""
-        return self._one_of(self.plain.glance(look.plain, key, fpr), self.learned.glance(look.learned, key, fpr), fpr)
+        return self._one_of(self.plain.glance(look[0], key, fpr), self.learned.glance(look[1], key, fpr), fpr)
 
     def _one_of(self, plain: Detection, learned: Detection, fpr: float) -> Detection:
         found = plain, learned
@@ -171,7 +298,7 @@ class Both:
         )
 
 
-def _reads(mark: Tiled, look: Look, key: Key, payload: bytes) -> bool:
+def _reads(mark: DwtDct | Learned, look: Any, key: Key, payload: bytes) -> bool:
     """Whether a mark is read; a glance passes over what only the MAC of a payload proves, which half the energy may."""
     return mark.glance(look, key).payload == payload or mark.find(look, key).payload == payload
 

@@ -31,12 +31,14 @@ class Form:
     ``level`` returns the plane (H, W) from cells in grey levels in which the tile is looked for. ``refine`` returns
     what to add instead, given the host (``informed.Host``), what the informed writer would add and the tile's pattern
     of rms 1; all are (H, W) float32. ``on`` returns both for a torch device; without it they are those of ``dwt-dct``.
+    ``ways`` is how many forms of one name a picture is read in: all that is tested is corrected for it.
     """
 
     name: str
     level: Callable[[Plane], Plane] = whiten
     refine: Callable[[Any, Plane, Plane], Plane] | None = None
     on: Callable[[Any], OnDevice] | None = None
+    ways: int = 1
 
 
 DWT_DCT = Form("dwt-dct")

@@ -11,7 +11,7 @@ from markai import payload as payload_code
 from markai.errors import CapacityError
 from markai.keys import Key
 from markai.stats import corrected, log10_rademacher_tail
-from markai.watermarks.carriers import Complex, carriers_for, payload_key
+from markai.watermarks.carriers import Complex, as_signs, carriers_for, payload_key
 from markai.watermarks.form import DWT_DCT
 from markai.watermarks.places import CROP_STEPS
 from markai.watermarks.sync import POSITIONS, peak_at, soft_bits
@@ -65,6 +65,16 @@ def reads(
     present = corrected(log10_rademacher_tail(peak.score), POSITIONS * CROP_STEPS) <= sure
     decoded = payload_code.decode(soft_bits(seen, carriers, peak), payload_key(key, method), nonce, list_size)
     return present and decoded.payload == payload
+
+
+def energy(seen: Complex | None, key: Key, payload: bytes, nonce: int, shift: tuple[int, int], method: str) -> float:
+    """Return the detection energy D^2 of a known payload in levelled coefficients (POINTS,), at the known place."""
+    if seen is None:
+        return 0.0
+    carriers = carriers_for(key, method)
+    soft = soft_bits(seen, carriers, peak_at(seen, carriers, shift, nonce))
+    right = soft * as_signs(payload_code.encode(payload, payload_key(key, method), nonce))
+    return len(right) * max(0.0, float(right.mean())) ** 2 / max(float(right.var()), 1e-9)
 
 
 def refusal(payload: bytes, fits: Callable[[bytes], bool]) -> CapacityError:

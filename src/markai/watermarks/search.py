@@ -63,7 +63,8 @@ class Look:
     @property
     def tests(self) -> tuple[int, int]:
         """How many hypotheses an upright place is one of, and one elsewhere."""
-        return STAGES * POSITIONS * len(self.steps), STAGES * POSITIONS * len(TURNS) * (TURNED_STEPS + VIEWS)
+        each = self.form.ways * STAGES * POSITIONS
+        return each * len(self.steps), each * len(TURNS) * (TURNED_STEPS + VIEWS)
 
     @cached_property
     def windows(self) -> list[tuple[Place, list[Turn]]]:
@@ -95,7 +96,7 @@ class Search:
     """The candidates of one detection under one key, best first, and what they prove."""
 
     def __init__(self, key: Key, fpr: float, form: Form = DWT_DCT) -> None:
-        self.key, self.fpr, self.method = key, fpr, form.name
+        self.key, self.fpr, self.method, self.ways = key, fpr, form.name, form.ways
         self.carriers, self.payload_key = carriers_for(key, form.name), payload_key(key, form.name)
         self.candidates: list[Candidate] = []
         self.best: Candidate | None = None  # by p-value
@@ -160,9 +161,14 @@ class Search:
         nothing = Detection(best.log10_p, self.fpr, key_id=self.key.id, tests=best.tests)
         if self.decoded is not None:
             at, nonce, payload = self.decoded
-            log10_p = either(best.log10_p, payload_code.log10_p_value(self.checked))
+            log10_p = either(best.log10_p, self.authenticated)
             return self.found(replace(nothing, log10_p_value=log10_p, payload=payload), look, at, nonce)
         return self.found(nothing, look, best, nonce_of(best.peak.signs)) if self.sure else nothing
+
+    @property
+    def authenticated(self) -> float:
+        """The log10 p-value of a payload that a MAC proved, for all MACs compared, in each of the ways to read."""
+        return corrected(payload_code.log10_p_value(self.checked), self.ways)
 
     def found(self, found: Detection, look: Look, at: Candidate, nonce: int, alone: bool = True) -> Detection:
         """Add to what was found where that is, and what happened to the picture.

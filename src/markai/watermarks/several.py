@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from markai import payload as payload_code
 from markai.detection import Detection, Geometry
 from markai.keys import Key
 from markai.stats import either
@@ -64,7 +63,7 @@ def _search_everywhere(look: Look, search: Search) -> None:
         search.add(look.upright(step), TURNS[:1], upright, PEAKS)
     for place in look.elsewhere():
         search.add(place, TURNS if place.warp else TURNS[1:], turned, 1)
-    tests = 2 * POSITIONS * sum(len(turns) for _, turns in look.windows)
+    tests = 2 * look.form.ways * POSITIONS * sum(len(turns) for _, turns in look.windows)
     for place, turns in look.windows:
         search.add(place, turns, tests, 1)
 
@@ -124,7 +123,7 @@ def _focused(look: Look, search: Search, at: Candidate) -> Candidate:
 
 def _detection(look: Look, search: Search, mark: _Mark) -> Detection:
     at = mark.at
-    proved = either(at.log10_p, payload_code.log10_p_value(search.checked))
+    proved = either(at.log10_p, search.authenticated)
     log10_p = at.log10_p if mark.payload is None else proved
     found = Detection(log10_p, search.fpr, mark.payload, key_id=search.key.id, tests=at.tests)
     return search.found(found, look, at, mark.nonce, alone=False)
