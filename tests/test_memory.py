@@ -20,9 +20,9 @@ from PIL import Image
 import markai
 key = markai.Key(bytes(32))
 patch = np.random.default_rng(0).integers(60, 200, (500, 500, 3), np.uint8)
-markai.embed(patch, key)  # imports everything
-markai.detect(np.tile(patch, (2, 2, 1))[:630, :630], key)  # and lets networks take what a plane of 320 cells needs
+markai.embed(patch, key), markai.detect(patch, key)  # imports everything
 def peak_over_now(work):
+    work()  # networks keep the buffers that they once took
     Path("/proc/self/clear_refs").write_text("5")
     memory = lambda name: int(Path("/proc/self/status").read_text().split(name)[1].split()[0]) / 1024
     before = memory("VmRSS:")

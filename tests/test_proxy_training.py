@@ -20,7 +20,7 @@ training = importlib.import_module("markai.neural.proxies")
 NAMES = ("proxy-autoencoder", "proxy-diffusion")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
