@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from markai import Key, KeyRing, attacks, detect, detect_all, embed, stats, watermarks
+from markai._kernels import whiten
 from markai.errors import CapacityError, MethodError, MissingExtraError
 from markai.metrics import psnr, ssim
 from markai.neural import method, runtime
@@ -188,3 +189,9 @@ def test_without_a_runtime_all_but_the_learned_mark_works(crop: Pixels, key: Key
 def test_planes_too_small_for_the_networks_are_levelled(crop: Pixels) -> None:
     cells = np.asarray(crop[:12, :40, 0], np.float32)
     assert method.REFINED.level(cells).shape == cells.shape
+
+
+def test_planes_finer_than_any_mark_are_levelled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "read", lambda *_: pytest.fail("networks were run"))
+    cells = np.random.default_rng(1).uniform(0, 255, (method.FINEST + 8, 600)).astype(np.float32)
+    assert np.array_equal(method.REFINED.level(cells), 4 * whiten(cells))
