@@ -22,9 +22,9 @@ from markai.neural.model import SIZES, Pair, fitted, widened_energy
 from markai.neural.starts import Starts, drawn_key
 from markai.payload import CODE_BITS, decode, encode
 from markai.watermarks.carriers import PILOTS, RINGS, SYMBOLS, carriers_for
-from markai.watermarks.informed import Host, residual
+from markai.watermarks.informed import STIFFNESS, Host, residual
 from markai.watermarks.sync import find_peaks, seen_in, soft_bits
-from markai.watermarks.tensors.blocks import HOST_STIFFNESS, Blocks
+from markai.watermarks.tensors.blocks import Blocks
 
 CPU = torch.device("cpu")
 
@@ -85,7 +85,7 @@ def test_blocks_are_the_kernels():
     as_tensor = [torch.from_numpy(each)[None, None] for each in (plane, target)]
     blocks = Blocks()
     assert np.allclose(blocks.level(as_tensor[0])[0, 0], reference.whiten(plane), atol=1e-4)
-    assert np.allclose(blocks.pull(*as_tensor)[0, 0], reference.pull(plane, target, HOST_STIFFNESS), atol=1e-5)
+    assert np.allclose(blocks.pull(*as_tensor)[0, 0], reference.pull(plane, target, STIFFNESS), atol=1e-5)
 
 
 def test_what_tensors_write_numpy_reads(planes):

@@ -8,7 +8,7 @@ from typing import Any
 
 from markai import image as pictures
 from markai import watermarks
-from markai.detection import Detection
+from markai.detection import Detection, surest
 from markai.errors import CapacityError, KeyFileError, MethodError, PayloadError
 from markai.keys import Key, KeyRing
 from markai.stats import corrected
@@ -212,7 +212,7 @@ def _detect_one(image: Any, ring: KeyRing, fpr: float, method: str | None, threa
         tried += [mark.find(look, key, fpr / shares) for key in ring]
         if any(found and found.payload is not None for found in tried):
             break  # no other method can add to it; all of them had their share of the rate nevertheless
-    best = min(tried, key=lambda found: (found.payload is None, found.log10_p_value))
+    best = surest(tried)
     log10_p = corrected(best.log10_p_value, shares)
     found = replace(best, log10_p_value=log10_p, fpr=fpr, tests=sum(each.tests for each in tried))
     return found if found else replace(found, payload=None, method=None, key_id=None, geometry=None, coverage=None)

@@ -1,6 +1,6 @@
 """What detection answers: a Detection, the Geometry that it saw, and the Coverage of the mark."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -152,6 +152,15 @@ class Detection:
         row["payload"] = None if self.payload is None else self.payload.hex()
         row["payload_text"] = _printable(self.payload)
         return {"detected": self.detected, "p_value": self.p_value, **row}
+
+
+def surest(found: Sequence[Detection]) -> Detection:
+    """Return the one of several that proves most: with a payload before without, then by its p-value.
+
+    >>> surest([Detection(-20.0, 1e-6), Detection(-8.0, 1e-6, b"acme:42")]).payload
+    b'acme:42'
+    """
+    return min(found, key=lambda each: (each.payload is None, each.log10_p_value))
 
 
 def _printable(payload: bytes | None) -> str | None:

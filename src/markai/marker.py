@@ -337,15 +337,10 @@ class Marker:
 
     def _read_back(self, data: bytes, payload: bytes, earlier: Detection | None) -> None:
         look = self._mark.look(pictures.open_picture(data, read_only=True).pixels)
-        if self._glance(look).payload != payload and self._mark.find(look, self.key, FPR).payload != payload:
+        if not watermarks.reads_back(self._mark, look, self.key, payload, FPR):
             advice = "use a lossless format, a higher quality, or a greater strength"
             why = "; the one that was there before is in the way, so mark the original if you can" if earlier else ""
             raise CapacityError(f"the mark does not survive being written in this format and quality{why} - {advice}")
-
-    def _glance(self, look: Any) -> Detection:
-        if isinstance(self._mark, watermarks.GlancingMark):
-            return self._mark.glance(look, self.key, FPR)
-        return self._mark.find(look, self.key, FPR)
 
     def _record(
         self,
@@ -421,7 +416,7 @@ class _Pixels:
     def change(self, pixels: Array, alpha: Array | None) -> Array:
         """Return the marked pixels."""
         marker = self._marker
-        earlier = marker._glance(marker._mark.look(pixels))
+        earlier = watermarks.glance(marker._mark, marker._mark.look(pixels), marker.key, FPR)
         if earlier:
             self.earlier = earlier
             said = f"payload {earlier.payload.hex()}" if earlier.payload else "a payload that is not readable any more"

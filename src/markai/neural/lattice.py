@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from markai.payload import CODE_BITS
-from markai.watermarks.carriers import FX, FY, RING, RINGS, TILE
+from markai.watermarks.carriers import RING, RINGS, TILE
 from markai.watermarks.informed import RING_PATTERN
 from markai.watermarks.sync import MAGNITUDE_LIMIT
+from markai.watermarks.tensors.tiles import spectrum
+from markai.watermarks.tiles import AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Lattice(nn.Module):
     """Both directions between signs on the lattice and planes of cells; sizes are multiples of TILE.
 
     >>> lattice = Lattice()
-    >>> signs = torch.randn(2, len(FY), 2, generator=torch.Generator().manual_seed(1)).sign()
+    >>> signs = torch.randn(2, len(RING), 2, generator=torch.Generator().manual_seed(1)).sign()
     >>> plane = lattice.plane(signs, torch.ones(RINGS), (128, 128))
     >>> plane.shape, round(float(plane.std()), 2)
     (torch.Size([2, 1, 128, 128]), 1.0)
@@ -56,7 +58,7 @@ class Lattice(nn.Module):
         self.register_buffer("ring", ring, persistent=False)
         self.register_buffer("number", ring.sum(0), persistent=False)
         self.register_buffer("tilt", torch.from_numpy(RING_PATTERN), persistent=False)
-        self.register_buffer("at", torch.from_numpy(FY % TILE * (TILE // 2 + 1) + FX), persistent=False)
+        self.register_buffer("at", torch.from_numpy(AT), persistent=False)
 
     def plane(self, signs: Tensor, loudness: Tensor, size: tuple[int, int]) -> Tensor:
         """Return (B, 1, *size): the tile of (B, POINTS, 2) signs, ring r ``loudness[r]`` (RINGS,) loud, rms 1."""
@@ -69,9 +71,7 @@ class Lattice(nn.Module):
 
     def read(self, plane: Tensor) -> Tensor:
         """Return the (B, POINTS, 2) coefficients of a plane (B, 1, H, W), levelled by ring as in ``sync``."""
-        b, _, h, w = plane.shape
-        tile = plane.float().reshape(b, h // TILE, TILE, w // TILE, TILE).sum((1, 3))
-        raw = torch.view_as_real(torch.fft.rfft2(tile).flatten(1)[:, self.at])
+        raw = torch.view_as_real(spectrum(plane.float()))
         power = self._by_ring(raw.square().sum(2)) / self.number
         level: Tensor = raw * ((power + 1e-12).rsqrt() @ self.ring.T)[..., None]
         size = level.square().sum(2, keepdim=True).add(1e-9).sqrt()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from markai.neural import scales
 from markai.watermarks.tensors.blocks import Blocks
+from markai.watermarks.tensors.planes import energy_when_widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,8 @@ SIZES = {
 
 
 def widened_energy(change: Tensor) -> Tensor:
-    """Return the (B, 1, 1, 1) energy of planes after bilinear interpolation to many pixels per cell."""
-    square = change.square().sum((1, 2, 3), keepdim=True)
-    across = (change[..., 1:] * change[..., :-1]).sum((1, 2, 3), keepdim=True)
-    down = (change[..., 1:, :] * change[..., :-1, :]).sum((1, 2, 3), keepdim=True)
-    corner = (change[..., 1:, 1:] * change[..., :-1, :-1] + change[..., 1:, :-1] * change[..., :-1, 1:]).sum(
-        (1, 2, 3), keepdim=True
-    )
-    energy: Tensor = scales.widened(square, across + down, corner).clamp_min(scales.LEAST_ENERGY)
-    return energy
+    """Return the (B, 1, 1, 1) energy of planes as they will be in pixels; never 0."""
+    return energy_when_widened(change).clamp_min(scales.LEAST_ENERGY)
 
 
 def fitted(change: Tensor, start: Tensor, limit: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from markai._kernels import neighbour_products
 from markai.errors import ImageError, MethodError, MissingExtraError
 from markai.neural import scales, shipped
+from markai.watermarks.informed import widened
 
 Plane = NDArray[np.float32]
 ONNX, TORCH, CUDA = "onnxruntime", "torch", "torch-cuda"
@@ -87,7 +88,7 @@ def _checked(*planes: Plane) -> list[Plane]:
 
 
 def _energy(plane: Plane) -> Any:
-    return np.float32(max(scales.widened(*neighbour_products(plane)), scales.LEAST_ENERGY))
+    return np.float32(max(widened(*neighbour_products(plane)), scales.LEAST_ENERGY))
 
 
 def _run(graph: str, inputs: list[Plane], threads: int, on: str | None) -> Plane:

@@ -35,15 +35,6 @@ def levelled(xp: Any, level: Any, gain: Any, more: Any) -> Any:
     return level * LEVEL_GAIN * xp.exp(xp.clip(gain, -READER_REACH, READER_REACH)) + more
 
 
-def widened(square: Any, beside: Any, corner: Any) -> Any:
-    """Return the energy of a plane of cells once it is interpolated bilinearly to many pixels per cell.
-
-    ``square`` sums the squares of its cells, ``beside`` the products of neighbours along both axes, ``corner`` those
-    along both diagonals: what ``_kernels.neighbour_products`` returns.
-    """
-    return 4 / 9 * square + 2 / 9 * beside + corner / 18
-
-
 def fitted(xp: Any, change: Any, start: Any, limit: Any, energy: Callable[[Any], Any]) -> Any:
     """Scale a change to the ``energy`` of the start, no cell beyond +-``limit``; a start itself comes back as it is.
 

@@ -7,10 +7,12 @@ from markai.watermarks.base import (
     GlancingMark,
     TensorMark,
     Watermark,
+    glance,
     keyed_names,
     load,
     load_any,
     names,
+    reads_back,
 )
 
 __all__ = [
@@ -20,8 +22,10 @@ __all__ = [
     "GlancingMark",
     "TensorMark",
     "Watermark",
+    "glance",
     "keyed_names",
     "load",
     "load_any",
     "names",
+    "reads_back",
 ]

@@ -94,6 +94,16 @@ class BitMark(Protocol):
         """Return the message read; it always answers. Quantisers need the strength of embedding, others ignore it."""
 
 
+def glance(mark: Watermark, look: Any, key: Key, fpr: float = 1e-6) -> Detection:
+    """Look where a mark likeliest is, where the method can; search as ever where it cannot."""
+    return mark.glance(look, key, fpr) if isinstance(mark, GlancingMark) else mark.find(look, key, fpr)
+
+
+def reads_back(mark: Watermark, look: Any, key: Key, payload: bytes, fpr: float = 1e-6) -> bool:
+    """Whether a fresh mark is read; where a glance, which is quick, does not do, the search has the last word."""
+    return glance(mark, look, key, fpr).payload == payload or mark.find(look, key, fpr).payload == payload
+
+
 @cache
 def load(name: str) -> Watermark:
     """Return the keyed method of that name, built in or from another package; ``"auto"`` is the best that can run.

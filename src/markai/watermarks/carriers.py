@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from markai.keys import Key
 from markai.payload import CODE_BITS
+from markai.watermarks.form import DWT_DCT
 
 TILE = 64
 RADII = (2.5, 28.0)  # cycles per tile: periods of 2.3 to 26 cells
@@ -126,7 +127,7 @@ class _Dealer:
 
 
 @lru_cache(maxsize=64)
-def carriers_for(key: Key, method: str = "dwt-dct") -> Carriers:
+def carriers_for(key: Key, method: str = DWT_DCT.name) -> Carriers:
     """Deal the lattice under a key for a method: those of two methods are independent of each other."""
     deal = _Dealer(key.stream(f"{method} v1 carriers", 8 * 32768))
     near = np.flatnonzero(RADIUS <= PILOT_RADIUS)
@@ -147,7 +148,7 @@ def carriers_for(key: Key, method: str = "dwt-dct") -> Carriers:
 @lru_cache(maxsize=64)
 def payload_key(key: Key, method: str) -> Key:
     """Return the key that codes a method's payloads: what one method reads says nothing of what another does."""
-    return key if method == "dwt-dct" else Key(key.derive(f"{method} v1 payload"))
+    return key if method == DWT_DCT.name else Key(key.derive(f"{method} v1 payload"))
 
 
 def phase(points: NDArray[np.int64] | slice, shift: tuple[float, float]) -> Complex:

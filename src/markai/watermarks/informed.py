@@ -10,6 +10,7 @@ of 2 to 4 in detection energy. The detector knows nothing of it, so it may impro
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,8 +162,16 @@ def _mixed(plane: Plane, other: Plane, share: float) -> Plane:
 
 def rms_when_widened(cells: Plane) -> float:
     """Root mean square of a plane after bilinear interpolation to many pixels per cell."""
-    square, beside, corner = neighbour_products(cells)
-    return float(np.sqrt(max(0.0, 4 / 9 * square + 2 / 9 * beside + corner / 18) / cells.size))
+    return float(np.sqrt(max(0.0, widened(*neighbour_products(cells))) / cells.size))
+
+
+def widened(square: Any, beside: Any, corner: Any) -> Any:
+    """Return the sum of squares, one cell counted as one, of a plane interpolated bilinearly to many pixels per cell.
+
+    ``square`` sums the squares of its cells, ``beside`` the products of neighbours along both axes, ``corner`` those
+    along both diagonals, as ``_kernels.neighbour_products`` does; numbers, arrays or tensors.
+    """
+    return 4 / 9 * square + 2 / 9 * beside + corner / 18
 
 
 def _ring_rms(coefficients: Complex) -> NDArray[np.float32]:

@@ -9,7 +9,6 @@ from markai._kernels.reference import BLOCK, FLOOR, HOP, WINDOW
 from markai.watermarks.informed import STIFFNESS
 
 BINS = BLOCK // 2 + 1
-HOST_STIFFNESS = STIFFNESS
 
 
 class Blocks(nn.Module):
@@ -37,7 +36,7 @@ class Blocks(nn.Module):
     def pull(self, plane: Tensor, target: Tensor) -> Tensor:
         """Return the gradient over ``plane`` of <limited(plane), target>, where limited() is F / sqrt(|F|^2 + s^2)."""
         f, t = self._apart(high_pass(plane)), self._apart(target)
-        square = (_power(f) + HOST_STIFFNESS**2).reciprocal()
+        square = (_power(f) + STIFFNESS**2).reciprocal()
         along = (f * t).sum(1, keepdim=True)
         return high_pass(self._together((t - f * along * square) * square.sqrt(), plane.shape))
 

@@ -156,7 +156,7 @@ def _written(
     planes = [written]
     see_through = [clear for _, clear in pictures.kinds]
     if pictures.opacity is not None and any(see_through):
-        # What has no transparency shows it on white: see ``dwt_dct``.
+        # What has no transparency shows it on white: see ``tiled``.
         on_white = written * pictures.opacity + 255 * (1 - pictures.opacity)
         planes.append(after_jpeg(on_white, pictures.step, JPEG_ON_WHITE))
     stored, *shown = _seen(planes, pictures.on_device())

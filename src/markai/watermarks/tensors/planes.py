@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from markai.watermarks.informed import widened
 from markai.watermarks.tensors import fused
 
 LUMA = 77, 150, 29  # BT.601 in 1/256: of whole samples, whole numbers that float32 adds up exactly
@@ -96,10 +97,15 @@ def rms_when_widened(plane: Tensor) -> Tensor:
     >>> round(rms_when_widened(torch.ones(1, 1, 300, 300)).item(), 2)
     1.0
     """
+    return torch.sqrt(energy_when_widened(plane).clamp_min(0) / plane[0].numel())
+
+
+def energy_when_widened(plane: Tensor) -> Tensor:
+    """Return the (B, 1, 1, 1) sums of squares after that interpolation: ``informed.widened``."""
     beside = _sum(plane[..., 1:] * plane[..., :-1]) + _sum(plane[..., 1:, :] * plane[..., :-1, :])
     corner = plane[..., 1:, 1:] * plane[..., :-1, :-1] + plane[..., 1:, :-1] * plane[..., :-1, 1:]
-    total = 4 / 9 * _sum(plane * plane) + 2 / 9 * beside + _sum(corner) / 18
-    return torch.sqrt(total.clamp_min(0) / plane[0].numel())
+    energy: Tensor = widened(_sum(plane * plane), beside, _sum(corner))
+    return energy
 
 
 def _sum(plane: Tensor) -> Tensor:
