@@ -5,19 +5,21 @@ the method's own name, so a picture can hold both marks, and what one of them sh
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
+from functools import lru_cache
+from threading import get_ident
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from markai._kernels import cell_means, whiten
-from markai.detection import Detection
+from markai.detection import Detection, surest
 from markai.errors import CapacityError
 from markai.keys import Key
 from markai.neural import runtime, scales
 from markai.stats import together
+from markai.watermarks.base import reads_back
 from markai.watermarks.carriers import carriers_for, step_for
 from markai.watermarks.dwt_dct import DwtDct
 from markai.watermarks.foreseen import after_jpeg
@@ -49,9 +51,13 @@ def _refine(host: Host, start: Plane, pattern: Plane) -> Plane:
     return runtime.write(host.cells, start, pattern, host.allowed, host.limit)
 
 
-@cache
 def _on(device: Any) -> OnDevice:
-    """Return the networks for tensors on a device, in planes of any size."""
+    return _on_in(device, get_ident())
+
+
+@lru_cache(maxsize=8)
+def _on_in(device: Any, _thread: int) -> OnDevice:
+    """Return the networks for tensors on a device, in planes of any size; each thread has its own."""
     from torch import Tensor
     from torch.nn import functional as F
 
@@ -73,9 +79,33 @@ def _on(device: Any) -> OnDevice:
     return OnDevice(level, refine)
 
 
+class Way(Tiled):
+    """One of the two ways in which the learned mark is written and read."""
+
+    name = "learned"
+
+    def left(self, pixels: NDArray[Any], marked: NDArray[Any], key: Key, payload: bytes) -> float:
+        """Return the detection energy that JPEG of a preview would leave, modelled on the cells."""
+        step = step_for(pixels.shape[0], pixels.shape[1])
+        return self._left(cell_means(pixels, step), cell_means(marked, step), step, key, payload)
+
+    def left_in_tensors(self, pixels: Any, marked: Any, key: Key, payload: bytes) -> float:
+        """Return what :meth:`left` does, of tensors (C, H, W)."""
+        from markai.watermarks.tensors.reading import TensorPyramid
+
+        step = step_for(pixels.shape[1], pixels.shape[2])
+        return self._left(TensorPyramid(pixels).at(step), TensorPyramid(marked).at(step), step, key, payload)
+
+    def _left(self, before: Plane, cells: Plane, step: int, key: Key, payload: bytes) -> float:
+        nonce = content_nonce(before, key, self.name)
+        shift = carriers_for(key, self.name).shifts[nonce]
+        seen = seen_in(self.form.level(after_jpeg(cells, step, PREVIEWED)))
+        return energy(seen, key, payload, nonce, (int(shift[0]), int(shift[1])), self.name)
+
+
 # The picture is read in both ways, whichever the writer took: every test is corrected for two.
-REFINED = Form("learned", _level, _refine, _on, ways=2)
-HAND_MADE = Form("learned", ways=2)
+REFINED = Form(Way.name, _level, _refine, _on, ways=2)
+HAND_MADE = Form(Way.name, ways=2)
 
 
 class Learned:
@@ -126,17 +156,26 @@ class Learned:
         """Return a batch marked on its device; see :meth:`embed`. Of each picture a plane of cells goes to the host."""
         import torch
 
+        refined, _ = self.ways
+        try:
+            together = refined.embed_tensors(pixels, key, payloads, strength, alpha)
+        except CapacityError:  # one has no room for a refined mark: each by itself, so that the others keep theirs
+            together = None
+
         def one(i: int) -> Any:
             part = slice(i, i + 1)
             opacity = None if alpha is None else alpha[part]
-            return self._better(
-                lambda way: way.embed_tensors(pixels[part], key, payloads[part], strength, opacity),
-                lambda way, marked: way.left_in_tensors(pixels[i], marked[0], key, payloads[i]),
-            )
+
+            def embed(way: Way) -> Any:
+                if way is refined and together is not None:
+                    return together[part]
+                return way.embed_tensors(pixels[part], key, payloads[part], strength, opacity)
+
+            return self._better(embed, lambda way, marked: way.left_in_tensors(pixels[i], marked[0], key, payloads[i]))
 
         return torch.cat([one(i) for i in range(len(pixels))])
 
-    def _better(self, embed: "Callable[[Way], Any]", left: "Callable[[Way, Any], float]") -> Any:
+    def _better(self, embed: Callable[[Way], Any], left: Callable[[Way, Any], float]) -> Any:
         """Return the refined result if enough would be left of it, else the one of which more would be."""
         refined, hand_made = self.ways
         try:
@@ -152,73 +191,41 @@ class Learned:
             return first
         return second if left(hand_made, second) > had else first
 
-    def look(self, pixels: NDArray[Any], threads: int = 1) -> "Looks":
-        """Return what detection sees of a picture before any key is used; one look serves many keys."""
+    def look(self, pixels: NDArray[Any], threads: int = 1) -> list[Look]:
+        """Return what detection sees of a picture, in both ways, before any key is used; one look serves many keys."""
         return self._looks(Pyramid(pixels, threads))
 
-    def look_tensor(self, pixels: Any) -> "Looks":
+    def look_tensor(self, pixels: Any) -> list[Look]:
         """Return what :meth:`look` does, of a tensor (C, H, W)."""
         from markai.watermarks.tensors.reading import TensorPyramid
 
         return self._looks(TensorPyramid(pixels))
 
-    def _looks(self, picture: Pyramid) -> "Looks":
-        return Looks(*(Look(picture, way.form) for way in self.ways))
+    def _looks(self, picture: Pyramid) -> list[Look]:
+        return [Look(picture, way.form) for way in self.ways]
 
-    def find(self, look: "Looks", key: Key, fpr: float = 1e-6) -> Detection:
+    def find(self, look: list[Look], key: Key, fpr: float = 1e-6) -> Detection:
         """Search as the networks read, and where that gives no payload as ``dwt-dct`` reads."""
         return self._first(look, lambda way, each: way.find(each, key, fpr))
 
-    def glance(self, look: "Looks", key: Key, fpr: float = 1e-6) -> Detection:
+    def glance(self, look: list[Look], key: Key, fpr: float = 1e-6) -> Detection:
         """Look where the mark likeliest is; see :class:`markai.watermarks.GlancingMark`."""
         return self._first(look, lambda way, each: way.glance(each, key, fpr))
 
-    def _first(self, look: "Looks", search: "Callable[[Way, Look], Detection]") -> Detection:
-        found = search(self.ways[0], look.refined)
-        if found and found.payload is not None:
-            return found
-        other = search(self.ways[1], look.hand_made)
-        best = min(found, other, key=lambda each: (each.payload is None, each.log10_p_value))
-        return replace(best, tests=found.tests + other.tests)
+    def _first(self, look: list[Look], search: Callable[[Way, Look], Detection]) -> Detection:
+        found: list[Detection] = []
+        for way, each in zip(self.ways, look, strict=True):
+            found.append(search(way, each))
+            if found[-1] and found[-1].payload is not None:
+                break
+        return replace(surest(found), tests=sum(each.tests for each in found))
 
-    def find_all(self, look: "Looks", key: Key, fpr: float = 1e-6) -> list[Detection]:
+    def find_all(self, look: list[Look], key: Key, fpr: float = 1e-6) -> list[Detection]:
         """Return every mark of a key, the surest first; what both ways read is told once."""
-        found = self.ways[0].find_all(look.refined, key, fpr)
+        found, more = (way.find_all(each, key, fpr) for way, each in zip(self.ways, look, strict=True))
         known = {each.payload for each in found}
-        more = [each for each in self.ways[1].find_all(look.hand_made, key, fpr) if each.payload not in known]
-        return sorted([*found, *more], key=lambda each: each.log10_p_value)
-
-
-class Way(Tiled):
-    """One of the two ways in which the learned mark is written and read."""
-
-    name = REFINED.name
-
-    def left(self, pixels: NDArray[Any], marked: NDArray[Any], key: Key, payload: bytes) -> float:
-        """Return the detection energy that JPEG of a preview would leave, modelled on the cells."""
-        step = step_for(pixels.shape[0], pixels.shape[1])
-        return self._left(cell_means(pixels, step), cell_means(marked, step), step, key, payload)
-
-    def left_in_tensors(self, pixels: Any, marked: Any, key: Key, payload: bytes) -> float:
-        """Return what :meth:`left` does, of tensors (C, H, W)."""
-        from markai.watermarks.tensors.reading import TensorPyramid
-
-        step = step_for(pixels.shape[1], pixels.shape[2])
-        return self._left(TensorPyramid(pixels).at(step), TensorPyramid(marked).at(step), step, key, payload)
-
-    def _left(self, before: Plane, cells: Plane, step: int, key: Key, payload: bytes) -> float:
-        nonce = content_nonce(before, key, self.name)
-        shift = carriers_for(key, self.name).shifts[nonce]
-        seen = seen_in(self.form.level(after_jpeg(cells, step, PREVIEWED)))
-        return energy(seen, key, payload, nonce, (int(shift[0]), int(shift[1])), self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """What is seen of one picture in the two ways."""
-
-    refined: Look
-    hand_made: Look
+        found += [each for each in more if each.payload not in known]
+        return sorted(found, key=lambda each: each.log10_p_value)
 
 
 class Both:
@@ -231,7 +238,7 @@ class Both:
     searched = False
 
     def __init__(self) -> None:
-        self.plain, self.learned = DwtDct(), Learned()
+        self.marks: tuple[DwtDct | Learned, ...] = (DwtDct(), Learned())
 
     def embed(
         self,
@@ -251,7 +258,7 @@ class Both:
         # Each is made for the picture alone: to a mark made for the marked picture the other is host, and is weakened.
         one, other = (mark.embed(pixels, key, payload, strength * SHARE, alpha, threads) for mark in self.marks)
         marked = _sum(one, other, pixels)
-        if not all(_reads(mark, mark.look(marked, threads), key, payload) for mark in self.marks):
+        if not all(reads_back(mark, mark.look(marked, threads), key, payload) for mark in self.marks):
             raise CapacityError(NO_ROOM)
         return marked
 
@@ -266,44 +273,30 @@ class Both:
         white = 1 if pixels.is_floating_point() else torch.iinfo(pixels.dtype).max
         marked = (one.to(wide) + other - pixels).clamp(0, white).to(pixels.dtype)
         for picture, payload in zip(marked, payloads, strict=True):
-            if not all(_reads(mark, mark.look_tensor(picture), key, payload) for mark in self.marks):
+            if not all(reads_back(mark, mark.look_tensor(picture), key, payload) for mark in self.marks):
                 raise CapacityError(NO_ROOM)
         return marked
 
-    @property
-    def marks(self) -> tuple[DwtDct, Learned]:
-        """The two methods."""
-        return self.plain, self.learned
+    def look(self, pixels: NDArray[Any], threads: int = 1) -> list[Any]:
+        """Return what each method sees of a picture before any key is used; one look serves many keys."""
+        return [mark.look(pixels, threads) for mark in self.marks]
 
-    def look(self, pixels: NDArray[Any], threads: int = 1) -> tuple[Look, Looks]:
-        """Return what detection sees of a picture before any key is used; one look serves many keys."""
-        return self.plain.look(pixels, threads), self.learned.look(pixels, threads)
-
-    def look_tensor(self, pixels: Any) -> tuple[Look, Looks]:
+    def look_tensor(self, pixels: Any) -> list[Any]:
         """Return what :meth:`look` does, of a tensor (C, H, W)."""
-        return self.plain.look_tensor(pixels), self.learned.look_tensor(pixels)
+        return [mark.look_tensor(pixels) for mark in self.marks]
 
-    def find(self, look: tuple[Look, Looks], key: Key, fpr: float = 1e-6) -> Detection:
+    def find(self, look: list[Any], key: Key, fpr: float = 1e-6) -> Detection:
         """Search both marks; the product of their p-values, which are independent over the key, is the evidence."""
-        return self._one_of(self.plain.find(look[0], key, fpr), self.learned.find(look[1], key, fpr), fpr)
+        return self._together([mark.find(each, key, fpr) for mark, each in zip(self.marks, look, strict=True)], fpr)
 
-    def glance(self, look: tuple[Look, Looks], key: Key, fpr: float = 1e-6) -> Detection:
+    def glance(self, look: list[Any], key: Key, fpr: float = 1e-6) -> Detection:
         """Look for both marks where they likeliest are; see :class:`markai.watermarks.GlancingMark`."""
-        return self._one_of(self.plain.glance(look[0], key, fpr), self.learned.glance(look[1], key, fpr), fpr)
+        return self._together([mark.glance(each, key, fpr) for mark, each in zip(self.marks, look, strict=True)], fpr)
 
-    def _one_of(self, plain: Detection, learned: Detection, fpr: float) -> Detection:
-        found = plain, learned
-        better = min(found, key=lambda each: (each.payload is None, each.log10_p_value))
+    def _together(self, found: list[Detection], fpr: float) -> Detection:
         evidence = together(*(each.log10_p_value for each in found))
-        tests = sum(each.tests for each in found)
-        return replace(
-            better, log10_p_value=evidence, tests=tests, method=self.name if evidence <= np.log10(fpr) else None
-        )
-
-
-def _reads(mark: DwtDct | Learned, look: Any, key: Key, payload: bytes) -> bool:
-    """Whether a mark is read; a glance passes over what only the MAC of a payload proves, which half the energy may."""
-    return mark.glance(look, key).payload == payload or mark.find(look, key).payload == payload
+        name = self.name if evidence <= np.log10(fpr) else None
+        return replace(surest(found), log10_p_value=evidence, tests=sum(each.tests for each in found), method=name)
 
 
 def _sum(one: NDArray[Any], other: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:
